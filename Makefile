@@ -1,0 +1,85 @@
+# Everything a person or a machine does here, by name. `make` alone prints the list.
+# Needs Python 3.11+, pip, make and git; all else goes into .venv, from lock files with hashes.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# The editable install needs no build isolation: the build back end is in the lock files.
+SELF   := $(PIP) install --quiet --no-deps --no-build-isolation -e .
+ARGS   ?=
+# One file's tests stay in one process, so a server started for a file is started once.
+PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-long check format bench vectors errors-doc lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runtime ## start the service on SQLite (var/settlement.db) and print its addresses
+	@$(BIN)/settlement serve $(ARGS)
+
+demo: $(VENV)/.runtime ## one deal from registration to a verified proof, told step by step
+	@$(BIN)/settlement demo $(ARGS)
+
+test: check ## lint, types, layers, then the whole suite on SQLite and PostgreSQL
+	@echo "==> pytest"
+	@$(PYTEST) $(ARGS)
+
+test-long: $(VENV)/.dev ## the evidence that takes minutes: long races, kills, big state machines
+	@$(PYTEST) -m long $(ARGS)
+
+check: $(VENV)/.dev ## ruff, mypy, import-linter
+	@echo "==> ruff"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'."; exit 1; }
+	@echo "==> mypy"
+	@$(BIN)/mypy --no-error-summary
+	@echo "==> import-linter"
+	@$(BIN)/lint-imports --quiet 2>&1 || $(BIN)/lint-imports
+
+format: $(VENV)/.dev ## let ruff fix and format the tree
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## every figure the README quotes (ARGS="NAME ..." for some of them)
+	@$(BIN)/python -m bench $(ARGS)
+
+vectors: $(VENV)/.runtime ## write the published conformance vectors anew (schemas/, data/)
+	@$(BIN)/settlement vectors $(ARGS)
+
+errors-doc: $(VENV)/.runtime ## write docs/errors.md anew from the error classes
+	@$(BIN)/python scripts/generate_errors_doc.py
+
+# PIP_CONFIG_FILE and PIP_FIND_LINKS: a private mirror's hashes must not get into the lock files.
+COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build
+lock: $(VENV)/.dev ## resolve the dependencies anew and write both lock files (ARGS=--upgrade)
+	@$(COMPILE) $(ARGS) -o requirements.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@sed -i.bak '/^#/d' requirements.lock requirements-dev.lock
+	@rm -f requirements.lock.bak requirements-dev.lock.bak
+
+clean: ## remove the environment and the caches (never var/, where the data is)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# ------------------------------------------------------------------------------- the environment
+
+$(BIN)/python:
+	@echo "==> $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "==> packages of requirements.lock (once)"
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(SELF)
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
+	@echo "==> packages of requirements-dev.lock (once)"
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(SELF)
+	@touch $@ $(VENV)/.runtime
