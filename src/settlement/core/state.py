@@ -1,0 +1,201 @@
+"""What an operation asked for and what the engine loaded: the only world `decide` can see.
+
+For: operations, which name their needs in two steps (deals and effects first, under lock; then,
+knowing those, everything else), and the engine, which loads each noun for a whole batch in one
+statement.
+Guarantees: reading something that was not asked for raises `NotLoaded`, a programmer's error; a
+decision's write set is applied to the state, so that the next decision of the batch sees it.
+Does not: load or lock anything itself.
+Change colour: red.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
+
+from settlement.core.rows import (
+    Account,
+    Agent,
+    Deal,
+    Destination,
+    Effect,
+    Party,
+    Payout,
+    Receipt,
+    Settlement,
+    SettlementPayee,
+)
+from settlement.core.writeset import WriteSet
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class NotLoaded(LookupError):
+    """An operation read what its needs did not name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """What must be locked before anything else is known: deals, then effects, in id order."""
+
+    deals: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What else the decision reads, named once the deals and effects are known.
+
+    accounts: (ref, asset), locked in that order. names: agents looked up by registered name.
+    chains: chain heads of ids that have no deal row. receipts: summary per deal id.
+    volumes: (agent id, asset, now - 30 d as text). payouts: (deal id, payee).
+    destinations: (owner, destination id or None for the owner's active ones).
+    settlements: with its payees. parties, latest_proof_n: per deal id.
+    known_receipts: (receipt_digest, authority).
+    """
+
+    accounts: tuple[tuple[str, str], ...] = ()
+    agents: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    chains: tuple[str, ...] = ()
+    receipts: tuple[str, ...] = ()
+    known_receipts: tuple[tuple[str, str], ...] = ()
+    volumes: tuple[tuple[str, str, str], ...] = ()
+    payouts: tuple[tuple[str, str], ...] = ()
+    destinations: tuple[tuple[str, str | None], ...] = ()
+    settlements: tuple[str, ...] = ()
+    parties: tuple[str, ...] = ()
+    proofs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainHead:
+    """Where the next event of a chain goes: its version and the hash it must name."""
+
+    version: int = 0
+    head_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptSummary:
+    """Counting receipts of a deal (authority verifier or operator, verified; spec §11)."""
+
+    best_confidence: str | None = None
+    providers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumePoint:
+    """Running totals of one seller: now, and at the start of the 30-day window."""
+
+    n: int = 0
+    at: str = ""
+    total_minor: int = 0
+    before_window_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettlementView:
+    """A settlement with its payees, in position order."""
+
+    settlement: Settlement
+    payees: tuple[SettlementPayee, ...]
+
+
+class Loaded(dict[_K, _V]):
+    """A mapping whose missing keys are a programmer's error, not a quiet default."""
+
+    def __missing__(self, key: _K) -> _V:
+        raise NotLoaded(f"{key!r} was read but not asked for")
+
+
+@dataclass(slots=True)
+class State:
+    """Everything loaded for a batch. A key present with None: asked for, does not exist."""
+
+    deals: Loaded[str, Deal | None] = field(default_factory=Loaded)
+    effects: Loaded[str, Effect | None] = field(default_factory=Loaded)
+    accounts: Loaded[tuple[str, str], Account | None] = field(default_factory=Loaded)
+    agents: Loaded[str, Agent | None] = field(default_factory=Loaded)
+    names: Loaded[str, tuple[Agent, ...]] = field(default_factory=Loaded)
+    chains: Loaded[str, ChainHead] = field(default_factory=Loaded)
+    receipts: Loaded[str, ReceiptSummary] = field(default_factory=Loaded)
+    known_receipts: Loaded[tuple[str, str], Receipt | None] = field(default_factory=Loaded)
+    volumes: Loaded[tuple[str, str, str], VolumePoint] = field(default_factory=Loaded)
+    payouts: Loaded[tuple[str, str], Payout | None] = field(default_factory=Loaded)
+    destinations: Loaded[tuple[str, str | None], tuple[Destination, ...]] = field(
+        default_factory=Loaded
+    )
+    settlements: Loaded[str, SettlementView | None] = field(default_factory=Loaded)
+    parties: Loaded[str, frozenset[tuple[str, str]]] = field(default_factory=Loaded)
+    proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
+
+    def apply(self, writes: WriteSet) -> None:
+        """Make a decision's rows visible to the decisions after it in the same batch."""
+        _put(self.deals, ((d.deal_id, d) for d in writes.deals_new))
+        _put(self.deals, ((d.deal_id, d) for d in writes.deals_changed))
+        _put(self.effects, ((e.effect_id, e) for e in writes.effects_new))
+        _put(self.effects, ((c.effect.effect_id, c.effect) for c in writes.effects_changed))
+        _put(self.accounts, (((a.ref, a.asset), a) for a in writes.accounts_new))
+        _put(self.agents, ((a.agent_id, a) for a in writes.agents))
+        _put(self.payouts, (((p.deal_id, p.agent_id), p) for p in writes.payouts_new))
+        _put(self.payouts, (((p.deal_id, p.agent_id), p) for p in writes.payouts_changed))
+        _put(
+            self.known_receipts, (((r.receipt_digest, r.authority), r) for r in writes.receipts)
+        )
+        for event in writes.events:
+            if event.deal_id in self.chains:
+                self.chains[event.deal_id] = ChainHead(
+                    version=event.version + 1, head_hash=event.hash
+                )
+        self._apply_volumes(writes)
+        self._apply_parties(writes.parties)
+        for proof in writes.proofs:
+            self.proofs[proof.deal_id] = proof.n + 1
+
+    def _apply_volumes(self, writes: WriteSet) -> None:
+        latest = {(v.agent_id, v.asset): v for v in writes.volumes}
+        if not latest:
+            return
+        for key, point in list(self.volumes.items()):
+            entry = latest.get(key[:2])
+            if entry is not None:
+                self.volumes[key] = VolumePoint(
+                    n=entry.n,
+                    at=entry.at,
+                    total_minor=entry.total_minor,
+                    before_window_minor=point.before_window_minor,
+                )
+
+    def _apply_parties(self, parties: Iterable[Party]) -> None:
+        for party in parties:
+            known = self.parties.get(party.deal_id, frozenset())
+            self.parties[party.deal_id] = known | {(party.agent_id, party.role)}
+
+
+def _put(target: dict[_K, _V], rows: Iterable[tuple[_K, _V]]) -> None:
+    for key, value in rows:
+        target[key] = value
+
+
+def merge_needs(needs: Iterable[Needs]) -> Needs:
+    """One Needs for a batch: each list sorted and free of duplicates, which is the lock order."""
+    merged: dict[str, set[object]] = {f.name: set() for f in fields(Needs)}
+    for need in needs:
+        for name, values in merged.items():
+            values.update(getattr(need, name))
+    return Needs(**{name: tuple(sorted(values, key=_order)) for name, values in merged.items()})  # type: ignore[arg-type]  # the field types are those of the inputs
+
+
+def _order(value: object) -> tuple[str, ...]:
+    if isinstance(value, tuple):
+        return tuple("" if part is None else str(part) for part in value)
+    return (str(value),)
+
+
+def missing_deals(deals: Mapping[str, Deal | None]) -> tuple[str, ...]:
+    """Ids asked for that have no deal row: their chains, if any, are read from the events."""
+    return tuple(deal_id for deal_id, deal in deals.items() if deal is None)

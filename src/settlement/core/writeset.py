@@ -1,0 +1,104 @@
+"""What one decision writes: rows to add, rows to change, claims to finish.
+
+For: the engine, which merges the write sets of a batch and hands them to the store, one
+multi-row statement per table.
+Guarantees: a write set is complete: nothing outside it is written for a decision. Changes to
+effects and payouts carry what they expect to find, so a stale fence changes nothing.
+Does not: validate; `core/ledger.py` and the database do.
+Change colour: red.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from settlement.core.rows import (
+    Account,
+    Agent,
+    ApiKey,
+    Claim,
+    Deal,
+    Destination,
+    Effect,
+    Event,
+    Job,
+    LedgerTx,
+    OutboxRow,
+    Party,
+    Payout,
+    Proof,
+    Receipt,
+    Settlement,
+    SettlementPayee,
+    Transfer,
+    VolumeEntry,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectChange:
+    """New row of an effect, valid only while `expected_fence` and `expected_state` still hold."""
+
+    effect: Effect
+    expected_fence: int
+    expected_state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimFinish:
+    """Give a running derived claim its outcome.
+
+    `release`: the operation may run again (a refused charge, a refused payout). Then the derived
+    claim goes away, and the sent keys that named it keep the outcome as their own.
+    """
+
+    scope: str
+    operation: str
+    key: str
+    outcome: str
+    finished_at: str
+    release: bool = False
+
+
+@dataclass(slots=True)
+class WriteSet:
+    """Lists of rows by table, in the order in which the store writes them."""
+
+    agents: list[Agent] = field(default_factory=list)
+    api_keys: list[ApiKey] = field(default_factory=list)
+    deals_new: list[Deal] = field(default_factory=list)
+    deals_changed: list[Deal] = field(default_factory=list)
+    parties: list[Party] = field(default_factory=list)  # ON CONFLICT DO NOTHING
+    proofs: list[Proof] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    accounts_new: list[Account] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    txs: list[LedgerTx] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
+    payees: list[SettlementPayee] = field(default_factory=list)
+    settlements: list[Settlement] = field(default_factory=list)  # after transfers and payees
+    volumes: list[VolumeEntry] = field(default_factory=list)
+    destinations: list[Destination] = field(default_factory=list)
+    effects_new: list[Effect] = field(default_factory=list)
+    effects_changed: list[EffectChange] = field(default_factory=list)
+    payouts_new: list[Payout] = field(default_factory=list)
+    payouts_changed: list[Payout] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    claims_finished: list[ClaimFinish] = field(default_factory=list)
+
+    def extend(self, other: WriteSet) -> None:
+        """Append another decision's rows, keeping order."""
+        for name in _TABLES:
+            rows: list[Any] = getattr(other, name)
+            if rows:
+                getattr(self, name).extend(rows)
+
+    def is_empty(self) -> bool:
+        """True when there is nothing to write."""
+        return not any(getattr(self, name) for name in _TABLES)
+
+
+_TABLES = tuple(f.name for f in fields(WriteSet))
