@@ -109,8 +109,6 @@ def k_bytes(value: Json) -> bytes:
 
 
 def _check_k(value: object, depth: int) -> None:
-    if value is None:
-        return
     if isinstance(value, int):
         if not -K_INTEGER_MAX <= value <= K_INTEGER_MAX:
             raise CanonicalForm(reason="an integer is beyond 2^53-1")
@@ -119,15 +117,19 @@ def _check_k(value: object, depth: int) -> None:
     elif depth >= DEPTH_MAX:
         raise CanonicalForm(reason="nested too deeply")
     elif isinstance(value, dict):
-        if not all(_key(name).isascii() for name in value):
-            raise CanonicalForm(reason="a member name is not ASCII")
+        _check_k_names(value)
         for part in value.values():
             _check_k(part, depth + 1)
     elif isinstance(value, (list, tuple)):
         for part in value:
             _check_k(part, depth + 1)
-    else:
+    elif value is not None:
         raise CanonicalForm(reason=f"{type(value).__name__} has no canonical form")
+
+
+def _check_k_names(members: Mapping[object, object]) -> None:
+    if not all(_key(name).isascii() for name in members):
+        raise CanonicalForm(reason="a member name is not ASCII")
 
 
 def k_string(text: str) -> str:
@@ -271,10 +273,14 @@ class EventTemplate:
 
     def text(self, event_id: str, event_type: str, payload: str, prev_hash: str) -> str:
         """Assemble the text; `payload` is already J text, made by `payload_text` or `j_text`."""
-        return (
-            f'{self._head}{j_string(event_id)}, "event_type": {j_string(event_type)}, '
-            f'"payload": {payload}, "prev_hash": {j_string(prev_hash)}{self._after_payload}'
+        text = (
+            f'{self._head}{encode_basestring_ascii(event_id)}, "event_type": '
+            f'{encode_basestring_ascii(event_type)}, "payload": {payload}, "prev_hash": '
+            f"{encode_basestring_ascii(prev_hash)}{self._after_payload}"
         )
+        if _SURROGATE_ESCAPE in text:
+            check_text(event_id + "|" + event_type + "|" + prev_hash)
+        return text
 
     def hash(self, event_id: str, event_type: str, payload: str, prev_hash: str) -> str:
         """The event hash H2 of the assembled text."""

@@ -2,7 +2,7 @@
 
 Guarantees: a fee is computed in integers and rounded once, half-up; net is what remains, so
 gross = platform_fee + protocol_fee + net cannot fail; a policy is an immutable document with a
-hash, and a quote names policy, hash, tier and volume, so an approved fee can be recomputed for ever.
+hash, and a quote names policy, hash, tier and volume, so any approved fee can be recomputed.
 Does not: look up volumes, choose the active policy, or change anything already approved.
 
 Spec §3. Change colour: red.
@@ -10,6 +10,7 @@ Spec §3. Change colour: red.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -19,8 +20,6 @@ from settlement.core.canonical import Json, framed_hash, k_bytes
 from settlement.core.errors import InvalidField, NetBelowMinimum
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from settlement.core.money import Asset
 
 PPM: Final = 10**6

@@ -37,7 +37,7 @@ _PLAIN = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?")
 # 2**53 - 1 has 16 digits; a longer whole part is too large at every scale. Testing the length first
 # keeps a megabyte of digits from ever reaching int().
 _WHOLE_DIGITS_MAX = 16
-_POWERS = tuple(10**scale for scale in range(SCALE_MAX + 1))
+_POWERS: tuple[int, ...] = tuple(int(10**scale) for scale in range(SCALE_MAX + 1))
 _CENT_DIGITS = 2
 # Shares may miss 1 by this much, in units of 10**-SHARE_DIGITS_MAX (spec §5.5: 0.000001).
 _SHARE_ONE = 10**SHARE_DIGITS_MAX
