@@ -60,7 +60,7 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/nul
 lock: $(VENV)/.dev ## resolve the dependencies anew and write both lock files (ARGS=--upgrade)
 	@$(COMPILE) $(ARGS) --strip-extras -o requirements.lock pyproject.toml
 	@$(COMPILE) $(ARGS) --no-strip-extras --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	@sed -i.bak '/^#/d' requirements.lock requirements-dev.lock
+	@sed -i.bak '/^#/d;/^$$/d' requirements.lock requirements-dev.lock
 	@rm -f requirements.lock.bak requirements-dev.lock.bak
 
 clean: ## remove the environment and the caches (never var/, where the data is)
