@@ -14,12 +14,14 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from settlement.core import merkle
-from settlement.core.canonical import Json
 from settlement.core.errors import CheckpointDiverged, InvalidField
 from settlement.core.ids import is_hex64
+
+if TYPE_CHECKING:
+    from settlement.core.canonical import Json
 
 ED25519: Final = "Ed25519"
 DEFAULT_LOG_ID: Final = "aigentsy_settlement_log_v1"

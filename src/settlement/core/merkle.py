@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final, Protocol
 
-from settlement.core.canonical import compact_text
+from settlement.core.canonical import j_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,15 +45,11 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def event_leaf_data(
     *, deal_id: str, event_type: str, event_id: str, event_hash: str, timestamp: str
 ) -> bytes:
-    """The bytes an event's leaf covers: compact JSON of five members."""
-    return compact_text(
-        {
-            "deal_id": deal_id,
-            "event_hash": event_hash,
-            "event_id": event_id,
-            "event_type": event_type,
-            "timestamp": timestamp,
-        }
+    """The bytes an event's leaf covers: compact JSON of five members, assembled from parts."""
+    return (
+        f'{{"deal_id":{j_string(deal_id)},"event_hash":{j_string(event_hash)},'
+        f'"event_id":{j_string(event_id)},"event_type":{j_string(event_type)},'
+        f'"timestamp":{j_string(timestamp)}}}'
     ).encode("ascii")
 
 
