@@ -9,7 +9,6 @@ Spec §8, contract §4.1, §4.2, §4.7. Change colour: red (FORMAT).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,8 @@ from settlement.core.canonical import Json, check_exact, compact_text, j_text, s
 from settlement.core.errors import CanonicalForm
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from settlement.core.checkpoint import TreeHead
 
 SPEC_PLAIN: Final = "2.0.0"

@@ -69,6 +69,11 @@ def compact_text(value: Json) -> str:
     return _encode_compact(_plain(value, 0))
 
 
+def pretty_text(value: Json) -> str:
+    """For files people read: members in the given order, two spaces, a newline at the end."""
+    return json.dumps(_plain(value, 0), indent=2) + "\n"
+
+
 def _plain(value: object, depth: int) -> object:
     """Copy the value with decimals made printable; refuse what has no JSON form."""
     if value is None or isinstance(value, (bool, int)):
