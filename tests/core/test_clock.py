@@ -57,7 +57,7 @@ def test_other_forms_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("us", [-1, MAX_US + 1])
 def test_times_outside_the_calendar_are_refused(us: int) -> None:
-    with pytest.raises(ValueError, match=r"1970|ordinal"):
+    with pytest.raises(ValueError, match=r"1970|year"):
         time_text(us)
 
 
