@@ -186,6 +186,16 @@ def test_every_module_has_a_header() -> None:
     report(findings())
 
 
+def test_below_the_edge_nothing_is_async() -> None:
+    floors = tuple(f"src/settlement/{floor}" for floor in ("core", "store", "service"))
+    report(
+        module.at(node.lineno, f"async {name}: see decision 0001")
+        for module in tree.modules(*floors)
+        for name, node in tree.functions(module)
+        if isinstance(node, ast.AsyncFunctionDef)
+    )
+
+
 # --- money ---------------------------------------------------------------------------------------
 
 
@@ -276,6 +286,50 @@ def test_every_error_is_met_in_some_test() -> None:
         for leaf in leaves()
         if leaf.code not in said and leaf.__name__ not in names
     )
+
+
+# --- documents -----------------------------------------------------------------------------------
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    link = re.compile(r"\]\((?!https?:|#)([^)\s#]+)")
+
+    def findings() -> Iterator[str]:
+        for name, text in tree.text_files():
+            if not name.endswith(".md"):
+                continue
+            for match in link.finditer(text):
+                target = (tree.ROOT / name).parent / match.group(1)
+                if not target.exists():
+                    line = text.count("\n", 0, match.start()) + 1
+                    yield f"{name}:{line}: {match.group(1)} does not exist"
+
+    report(findings())
+
+
+def test_invariants_name_tests_that_exist() -> None:
+    page = tree.ROOT / "docs" / "invariants.md"
+    named = set(re.findall(r"`(test_\w+)`", page.read_text("utf-8")))
+    existing = {name for module in tree.modules("tests") for name, _ in tree.functions(module)}
+    report([f"docs/invariants.md: {name} does not exist" for name in named - existing])
+
+
+def test_decisions_have_their_shape() -> None:
+    parts = ["Context", "Decision", "Consequences", "Alternatives", "Enforced by"]
+
+    def findings() -> Iterator[str]:
+        folder = tree.ROOT / "docs" / "decisions"
+        index = (folder / "README.md").read_text("utf-8")
+        for path in sorted(folder.glob("[0-9]*.md")):
+            text = path.read_text("utf-8")
+            if re.findall(r"^## (.+)$", text, re.MULTILINE) != parts:
+                yield f"docs/decisions/{path.name}: the sections are {parts}"
+            if not text.startswith(f"# {path.name[:4]}. "):
+                yield f"docs/decisions/{path.name}: the title begins with the number"
+            if path.name not in index:
+                yield f"docs/decisions/{path.name}: missing in README.md"
+
+    report(findings())
 
 
 # --- loose ends ----------------------------------------------------------------------------------
