@@ -1,0 +1,428 @@
+"""Settings: what an operator may choose, each declared once with its meaning.
+
+For: `wiring`, which reads them from the environment; `settlement settings`, which lists them; and
+docs/settings.md, which a test compares with this table.
+Guarantees: a value that cannot be used raises `ConfigError` naming the setting, the value and what
+to do; pretend money never meets a real rail (contract §0.1); secrets are never printed.
+Does not: open anything. Whether a path or a database works is told by `settlement doctor`.
+Change colour: amber (a name here is part of every deployment).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import Field, dataclass, field, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from settlement.core.checkpoint import DEFAULT_KEY_ID, DEFAULT_LOG_ID
+from settlement.core.errors import SettlementError
+from settlement.core.fees import POLICIES
+from settlement.core.money import DEFAULT_ASSET_CODE, Asset, parse_amount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+PREFIX: Final = "SETTLEMENT_"
+SIMULATED: Final = "simulated"
+#: Rails this version can drive. A real one is added here with its adapter.
+RAILS: Final = frozenset({SIMULATED})
+_TOKEN_CHARS_MIN: Final = 16
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used: its name, the value found, why, and what to do."""
+
+    def __init__(self, setting: str, value: str, reason: str, advice: str) -> None:
+        self.setting = setting
+        self.value = value
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"{setting} is {value!r}: {reason}. {advice}")
+
+
+class Mode(StrEnum):
+    """Pretend money, or real (contract §0.1)."""
+
+    SANDBOX = "sandbox"
+    LIVE = "live"
+
+
+class LogLevel(StrEnum):
+    """How much the server says."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """Readable on a terminal and JSON lines elsewhere, or one of them always."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+# --- readers: text -> value, or ValueError("reason") ----------------------------------------------
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _required(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it may not be empty")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_required(text))
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"it must be a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _one_of(values: type[StrEnum]) -> Callable[[str], Any]:
+    def read(text: str) -> StrEnum:
+        try:
+            return values(text.strip().lower())
+        except ValueError:
+            known = ", ".join(value.value for value in values)
+            raise ValueError(f"it must be one of {known}") from None
+
+    return read
+
+
+def _name_in(known: Iterable[str], what: str) -> Callable[[str], str]:
+    names = sorted(known)
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"there is no such {what}; there are {', '.join(names)}")
+        return text
+
+    return read
+
+
+def _matching(pattern: str, what: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"it must be {what}")
+        return text
+
+    return read
+
+
+def _database(text: str) -> str:
+    sqlite = text.startswith("sqlite:///") and len(text) > len("sqlite:///")
+    if not sqlite and not re.match(r"postgres(ql)?://\S+", text):
+        raise ValueError("it must be sqlite:///PATH or postgresql://USER@HOST/NAME")
+    return text
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query):
+        raise ValueError("it must be an http or https address without a query")
+    return text.rstrip("/")
+
+
+def _token(text: str) -> str:
+    if text and (len(text) < _TOKEN_CHARS_MIN or not text.isascii() or not text.isprintable()):
+        raise ValueError(f"it must be at least {_TOKEN_CHARS_MIN} printable ASCII characters")
+    return text
+
+
+def _asset(text: str) -> str:
+    try:
+        return Asset.parse(text).code
+    except SettlementError:
+        raise ValueError("it must be an asset such as USD/2") from None
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def _setting(default: str, read: Callable[[str], object], meaning: str) -> dict[str, object]:
+    """Declare one setting. The default goes through the same reader as a value from outside."""
+    return {"default": default, "read": read, "meaning": meaning}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every choice an operator has; a field's variable is SETTLEMENT_ and its name in capitals."""
+
+    mode: Mode = field(
+        metadata=_setting(
+            "sandbox",
+            _one_of(Mode),
+            "`sandbox`: pretend money, class O calls open; `live`: keys and funds are required.",
+        )
+    )
+    host: str = field(
+        metadata=_setting("127.0.0.1", _required, "Address the HTTP server listens on.")
+    )
+    port: int = field(
+        metadata=_setting(
+            "10000", _whole(0, 65_535), "Port the HTTP server listens on; 0 takes a free one."
+        )
+    )
+    public_url: str = field(
+        metadata=_setting(
+            "", _url, "Address under which clients reach the server; empty: the listening address."
+        )
+    )
+    database: str = field(
+        repr=False,
+        metadata=_setting(
+            "sqlite:///var/settlement.db",
+            _database,
+            "`sqlite:///PATH` (three slashes: relative, four: absolute) or `postgresql://...`.",
+        ),
+    )
+    signing_key_file: Path = field(
+        metadata=_setting(
+            "var/keys/log_signing.key",
+            _path,
+            "Ed25519 key (PEM) that signs tree heads; a sandbox makes one, live never does.",
+        )
+    )
+    checkpoint_file: Path = field(
+        metadata=_setting(
+            "var/checkpoint.json",
+            _path,
+            "Where the last signed tree head is also kept, outside the database and its backups.",
+        )
+    )
+    log_id: str = field(
+        metadata=_setting(
+            DEFAULT_LOG_ID,
+            _matching(r"[A-Za-z0-9_.:-]{1,128}", "1 to 128 letters, digits and _ . : -"),
+            "Name of the transparency log, part of every signed tree head.",
+        )
+    )
+    log_key_id: str = field(
+        metadata=_setting(
+            DEFAULT_KEY_ID,
+            _matching(r"[A-Za-z0-9_.:-]{1,128}", "1 to 128 letters, digits and _ . : -"),
+            "Name of the signing key, part of every signed tree head.",
+        )
+    )
+    rail: str = field(
+        metadata=_setting(
+            SIMULATED,
+            _matching(r"[a-z][a-z0-9_]{0,31}", "a lower-case name such as simulated"),
+            "The payment provider that charges and pays.",
+        )
+    )
+    rail_dir: Path = field(
+        metadata=_setting("var/rail", _path, "Where the simulated rail keeps its own book.")
+    )
+    admin_token: str = field(
+        repr=False,
+        metadata=_setting(
+            "",
+            _token,
+            "Secret of the X-Admin-Token header; empty: only keys with scope admin are operators.",
+        ),
+    )
+    default_asset: str = field(
+        metadata=_setting(
+            DEFAULT_ASSET_CODE, _asset, "Asset of deals that name none, with its scale."
+        )
+    )
+    default_price: str = field(
+        metadata=_setting(
+            "99.00",
+            _matching(r"(0|[1-9][0-9]*)(\.[0-9]+)?", "a plain decimal amount such as 99.00"),
+            "Price, in the default asset, of a proof pack that names none.",
+        )
+    )
+    fee_policy: str = field(
+        metadata=_setting(
+            "discounts-1",
+            _name_in(POLICIES, "fee policy"),
+            "Fee policy of new approvals; approved deals keep theirs.",
+        )
+    )
+    quote_days: int = field(
+        metadata=_setting("7", _whole(1, 365), "Days for which a quote can be approved.")
+    )
+    queue_limit: int = field(
+        metadata=_setting(
+            "4096",
+            _whole(1, 1_000_000),
+            "Operations that may wait in one process before 503 `busy`.",
+        )
+    )
+    batch_limit: int = field(
+        metadata=_setting("256", _whole(1, 10_000), "Operations that may share one commit.")
+    )
+    job_lease_seconds: int = field(
+        metadata=_setting(
+            "60", _whole(5, 3_600), "How long a worker holds a job before another may take it over."
+        )
+    )
+    trusted_proxies: tuple[str, ...] = field(
+        metadata=_setting(
+            "", _list, "Addresses, comma-separated, whose X-Forwarded-For is believed."
+        )
+    )
+    log_level: LogLevel = field(
+        metadata=_setting("info", _one_of(LogLevel), "`debug`, `info`, `warning` or `error`.")
+    )
+    log_format: LogFormat = field(
+        metadata=_setting(
+            "auto",
+            _one_of(LogFormat),
+            "`auto` (readable on a terminal, JSON elsewhere), `text`, `json`.",
+        )
+    )
+
+    def __post_init__(self) -> None:
+        """Check what one setting alone cannot tell."""
+        if self.mode is Mode.SANDBOX and self.rail != SIMULATED:
+            raise ConfigError(
+                "SETTLEMENT_RAIL",
+                self.rail,
+                f"SETTLEMENT_MODE is {self.mode.value!r}, whose money is pretended, and a real"
+                " rail would be asked for it",
+                "Set SETTLEMENT_MODE=live for real money, or SETTLEMENT_RAIL=simulated.",
+            )
+        if self.rail not in RAILS:
+            raise ConfigError(
+                "SETTLEMENT_RAIL",
+                self.rail,
+                f"this version has no such rail; it has {', '.join(sorted(RAILS))}",
+                "Choose one of those.",
+            )
+        if self.batch_limit > self.queue_limit:
+            raise ConfigError(
+                "SETTLEMENT_BATCH_LIMIT",
+                str(self.batch_limit),
+                f"it is more than SETTLEMENT_QUEUE_LIMIT, {self.queue_limit}",
+                "A batch is taken from the queue; lower it or raise the queue's limit.",
+            )
+        self._read_price()
+
+    def _read_price(self) -> int:
+        try:
+            return parse_amount(self.default_price, Asset.parse(self.default_asset), "price")
+        except SettlementError as error:
+            raise ConfigError(
+                "SETTLEMENT_DEFAULT_PRICE",
+                self.default_price,
+                f"it is no amount of {self.default_asset} ({error.code})",
+                "Name an amount above zero, no finer than the asset's scale.",
+            ) from error
+
+    @property
+    def default_price_minor(self) -> int:
+        """The default price in minor units of the default asset."""
+        return self._read_price()
+
+    @property
+    def sandbox(self) -> bool:
+        """True when money is pretended."""
+        return self.mode is Mode.SANDBOX
+
+    @property
+    def base_url(self) -> str:
+        """The address given to clients; a server that listens everywhere is called on loopback."""
+        if self.public_url:
+            return self.public_url
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # a name to replace, not to bind
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database's file, when it is one."""
+        prefix = "sqlite:///"
+        return Path(self.database[len(prefix) :]) if self.database.startswith(prefix) else None
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def load(env: Mapping[str, str], **overrides: str) -> Settings:
+    """Read settings from an environment; `overrides` (field -> text) come from a command line.
+
+    An empty variable is an unset one. Raises ConfigError for the first value that cannot be used.
+    """
+    found: dict[str, Any] = {}
+    for one in fields(Settings):
+        variable = variable_of(one.name)
+        text = overrides.get(one.name) or env.get(variable) or one.metadata["default"]
+        found[one.name] = _read(one, variable, text)
+    return Settings(**found)
+
+
+def _read(one: Field[Any], variable: str, text: str) -> object:
+    try:
+        value: object = one.metadata["read"](text)
+    except ValueError as error:
+        shown = text if one.repr else "(hidden)"
+        default = one.metadata["default"] or "empty"
+        advice = f"The default is {default}; `settlement settings` lists all."
+        raise ConfigError(variable, shown, str(error), advice) from None
+    return value
+
+
+def with_port(settings: Settings, port: int) -> Settings:
+    """The same settings on another port, once the system has chosen one for port 0."""
+    return replace(settings, port=port)
+
+
+def unknown_settings(env: Mapping[str, str]) -> list[tuple[str, str | None]]:
+    """Variables that look like ours and are not, each with the name it may have meant."""
+    known = {variable_of(one.name) for one in fields(Settings)}
+    strangers = sorted(name for name in env if name.startswith(PREFIX) and name not in known)
+    return [
+        (name, next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None))
+        for name in strangers
+    ]
+
+
+def describe(settings: Settings | None = None) -> list[dict[str, str]]:
+    """Name, default and meaning of every setting, and its value when settings are given."""
+    rows: list[dict[str, str]] = []
+    for one in fields(Settings):
+        row = {
+            "name": variable_of(one.name),
+            "default": one.metadata["default"],
+            "meaning": one.metadata["meaning"],
+        }
+        if settings is not None:
+            row["value"] = _shown(getattr(settings, one.name), secret=not one.repr)
+        rows.append(row)
+    return rows
+
+
+def _shown(value: object, *, secret: bool) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
+    text = str(value)
+    if not secret or not text:
+        return text
+    # A database URL may carry a password; where it leads is no secret, an SQLite path even less.
+    if text.startswith(("sqlite:", "postgres")):
+        return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:(hidden)@", text)
+    return "(hidden)"

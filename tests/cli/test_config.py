@@ -1,0 +1,102 @@
+"""Settings: what is refused, how it is said, and that the page of settings is the table's."""
+
+from __future__ import annotations
+
+import pytest
+
+from settlement.config import ConfigError, Mode, describe, load, unknown_settings
+
+
+def test_an_empty_environment_gives_a_sandbox_on_loopback() -> None:
+    settings = load({})
+    assert settings.mode is Mode.SANDBOX
+    assert settings.base_url == "http://127.0.0.1:10000"
+    assert settings.default_price_minor == 9900
+    assert str(settings.sqlite_path) == "var/settlement.db"
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    assert load({"SETTLEMENT_PORT": ""}).port == 10000
+
+
+def test_a_command_line_option_wins_over_the_environment() -> None:
+    assert load({"SETTLEMENT_PORT": "1"}, port="2").port == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SETTLEMENT_MODE", "production"),
+        ("SETTLEMENT_PORT", "65536"),
+        ("SETTLEMENT_PORT", "10k"),
+        ("SETTLEMENT_DATABASE", "mysql://localhost/x"),
+        ("SETTLEMENT_DATABASE", "sqlite:///"),
+        ("SETTLEMENT_PUBLIC_URL", "settle.example"),
+        ("SETTLEMENT_FEE_POLICY", "free"),
+        ("SETTLEMENT_DEFAULT_ASSET", "dollars"),
+        ("SETTLEMENT_DEFAULT_PRICE", "0"),
+        ("SETTLEMENT_DEFAULT_PRICE", "1.005"),
+        ("SETTLEMENT_JOB_LEASE_SECONDS", "1"),
+        ("SETTLEMENT_BATCH_LIMIT", "5000"),
+        ("SETTLEMENT_LOG_LEVEL", "loud"),
+        ("SETTLEMENT_LOG_ID", "a|b"),
+        ("SETTLEMENT_ADMIN_TOKEN", "short"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_what_to_do(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({name: value})
+    assert caught.value.setting == name
+    assert caught.value.reason
+    assert caught.value.advice
+
+
+def test_a_secret_is_not_repeated_when_it_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"SETTLEMENT_ADMIN_TOKEN": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_pretend_money_never_meets_a_real_rail() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"SETTLEMENT_RAIL": "stripe"})
+    assert "SETTLEMENT_RAIL" in str(caught.value)
+    assert "SETTLEMENT_MODE" in str(caught.value)
+
+
+def test_a_rail_this_version_lacks_is_refused_in_live_mode_too() -> None:
+    with pytest.raises(ConfigError, match="no such rail"):
+        load({"SETTLEMENT_RAIL": "stripe", "SETTLEMENT_MODE": "live"})
+
+
+def test_a_misspelt_setting_is_reported_with_the_name_it_may_have_meant() -> None:
+    env = {"SETTLEMENT_DATABSE": "x", "SETTLEMENT_UNHEARD_OF": "1", "SETTLEMENT_PORT": "1"}
+    assert unknown_settings(env) == [
+        ("SETTLEMENT_DATABSE", "SETTLEMENT_DATABASE"),
+        ("SETTLEMENT_UNHEARD_OF", None),
+    ]
+
+
+def test_secrets_are_hidden_wherever_settings_are_shown() -> None:
+    settings = load(
+        {
+            "SETTLEMENT_ADMIN_TOKEN": "a-very-secret-token",
+            "SETTLEMENT_DATABASE": "postgresql://me:pass-word@db/settlement",
+        }
+    )
+    shown = str(describe(settings)) + repr(settings)
+    assert "a-very-secret-token" not in shown
+    assert "pass-word" not in shown
+    assert "postgresql://me:(hidden)@db/settlement" in shown
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:10000"),
+        ("::1", "http://[::1]:10000"),
+        ("example.org", "http://example.org:10000"),
+    ],
+)
+def test_clients_are_given_an_address_they_can_use(host: str, url: str) -> None:
+    assert load({"SETTLEMENT_HOST": host}).base_url == url
