@@ -39,7 +39,7 @@ check: $(VENV)/.dev ## ruff, mypy, import-linter
 	@echo "==> mypy"
 	@$(BIN)/mypy --no-error-summary
 	@echo "==> import-linter"
-	@$(BIN)/lint-imports --quiet 2>&1 || $(BIN)/lint-imports
+	@said=$$($(BIN)/lint-imports 2>&1) || { echo "$$said"; exit 1; }
 
 format: $(VENV)/.dev ## let ruff fix and format the tree
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
