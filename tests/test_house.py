@@ -38,11 +38,12 @@ LONG_FUNCTIONS: dict[str, int] = {}
 #: What each floor may import of ours. `cli` and `wiring` stand on top and may import all.
 MAY_IMPORT = {
     "core": {"core"},
-    "store": {"core", "store"},
+    "faults": {"faults"},
+    "store": {"core", "faults", "store"},
     "config": {"core", "config"},
     "signing": {"core", "signing"},
-    "service": {"core", "store", "config", "signing", "service"},
-    "edge": {"core", "store", "config", "signing", "service", "edge"},
+    "service": {"core", "faults", "store", "config", "signing", "service"},
+    "edge": {"core", "faults", "store", "config", "signing", "service", "edge"},
 }
 #: Third-party packages that only these floors may import; core may import nothing but msgspec.
 RESERVED = {
