@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+_L = TypeVar("_L")
 
 
 class Kind(StrEnum):
@@ -153,7 +155,9 @@ class Corrupt(SettlementError):
     retry = Retry.NEVER
 
 
-_leaf = dataclass(kw_only=True, eq=False, repr=False)
+@dataclass_transform(kw_only_default=True, eq_default=False)
+def _leaf(cls: type[_L]) -> type[_L]:
+    return dataclass(kw_only=True, eq=False, repr=False)(cls)
 
 
 # --- invalid: not JSON, too large, too deep (400) -------------------------------------------------
@@ -308,6 +312,15 @@ class DerivedKeyReserved(InvalidRequest):
     title = "Keys starting with idem_ are derived ones"
     message = "An Idempotency-Key may start with idem_ only if it is this call's derived key."
     expected: str
+
+
+@_leaf
+class MethodNotAllowed(InvalidRequest):
+    code = "method_not_allowed"
+    title = "Method not possible here"
+    message = "{method} is not possible here; the Allow header names what is."
+    method: str
+    allow: str
 
 
 @_leaf
@@ -578,7 +591,9 @@ class PaymentRefused(Rejected):
 class InsufficientFunds(Rejected):
     code = "insufficient_funds"
     title = "Not enough available"
-    message = "Account {account} has {available_minor} minor units available, {needed_minor} needed."
+    message = (
+        "Account {account} has {available_minor} minor units available, {needed_minor} needed."
+    )
     account: str
     available_minor: int
     needed_minor: int
@@ -762,6 +777,17 @@ class LogLagging(Unavailable):
     advice = "Send the same request again in a second."
     deal_id: str
     retry_after_seconds: int = 1
+
+
+@_leaf
+class BehindCheckpoint(Unavailable):
+    code = "behind_checkpoint"
+    retry = Retry.LATER
+    title = "The log is behind what was signed"
+    message = "A tree head of size {promised} was signed, but the log here reaches {reached} only."
+    advice = "The server is read-only until an operator restores the rest or accepts the gap."
+    promised: int
+    reached: int
 
 
 @_leaf
