@@ -1,0 +1,1 @@
+"""Use cases: the engine that runs operations, and the stories around it."""
