@@ -101,8 +101,10 @@ def verify_consistency(
     """
     if not 0 <= first <= second or not _well_formed(first_root, second_root, *proof):
         return False
+    if first == 0 and first_root != EMPTY_ROOT:
+        return False
     if first in (0, second):
-        return not proof and first_root == (EMPTY_ROOT if first == 0 else second_root)
+        return not proof and (first < second or first_root == second_root)
     # A first tree of 2**n leaves is itself a node of the second, so its root is left out.
     path = [first_root, *proof] if first & (first - 1) == 0 else list(proof)
     if not path:
