@@ -1,0 +1,331 @@
+"""SQLite behind the seam, through apsw.
+
+For: one machine, one file, any number of processes on it.
+Guarantees: WAL with `synchronous=FULL`, so a commit that returned survives a power cut; writers
+queue in the kernel on `flock(<file>.lock)` before BEGIN IMMEDIATE, since SQLite's own wait polls
+and lets two busy processes starve each other; readers never wait. Refuses SQLite before 3.51.3
+(a race there could corrupt a WAL database).
+Does not: keep a connection across a fork: each process opens its own.
+Change colour: red.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import apsw
+
+from settlement.core.clock import time_text
+from settlement.core.errors import DatabaseUnavailable
+from settlement.store.database import ConstraintViolated, LostRow, StatementFailed
+from settlement.store.migrate import apply_migrations
+from settlement.store.queries import load_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from settlement.core.clock import Clock
+    from settlement.core.writeset import WriteSet
+    from settlement.store.database import Row
+
+T = TypeVar("T")
+
+OLDEST: Final = (3, 51, 3)
+#: Somebody who skips our lock file (a shell, a backup) may hold the database this long.
+BUSY_MILLISECONDS: Final = 10_000
+READERS_KEPT: Final = 8
+_SETTINGS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    # At the default of 1000 pages the checkpoint costs a quarter of the speed.
+    "PRAGMA wal_autocheckpoint = 10000",
+    "PRAGMA foreign_keys = ON",
+    # Without it, INSERT OR REPLACE deletes rows past the triggers that refuse a DELETE.
+    "PRAGMA recursive_triggers = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -65536",
+)
+_FAILED: Final = re.compile(r"(UNIQUE|CHECK|NOT NULL) constraint failed: (.*)", re.DOTALL)
+_DATATYPE: Final = 3091  # SQLITE_CONSTRAINT_DATATYPE: a STRICT column was given another type
+#: Connections of a parent process. Closing one in a child could disturb the parent's locks.
+_INHERITED: list[object] = []
+
+
+class SqliteTx:
+    """A transaction on one connection; see `database.Tx`."""
+
+    __slots__ = ("_columns", "_connection", "_failed", "_queries", "now", "now_us")
+
+    def __init__(self, connection: apsw.Connection, now_us: int) -> None:
+        self._connection = connection
+        self._queries = load_queries("sqlite")
+        self._columns = _COLUMNS
+        self._failed = False
+        self.now_us = now_us
+        self.now = time_text(now_us)
+
+    def run(self, query: str, /, **params: Any) -> int:
+        self._execute(self._queries[query], _bound(params))
+        return self._connection.changes()
+
+    def one(self, query: str, /, **params: Any) -> Row:
+        row = self.maybe(query, **params)
+        if row is None:
+            raise LostRow(query)
+        return row
+
+    def maybe(self, query: str, /, **params: Any) -> Row | None:
+        rows = self.all(query, **params)
+        return rows[0] if rows else None
+
+    def all(self, query: str, /, **params: Any) -> list[Row]:
+        sql = self._queries[query]
+        cursor = self._execute(sql, _bound(params))
+        try:
+            columns = self._columns.get(sql)
+            if columns is None:
+                description = cursor.description  # raises once there are no rows left
+                columns = self._columns[sql] = tuple(column[0] for column in description)
+            return [dict(zip(columns, row, strict=True)) for row in cursor]
+        except apsw.ExecutionCompleteError:
+            return []
+        except apsw.Error as error:
+            self._fail(error)
+
+    def many(self, query: str, /, rows: Sequence[Mapping[str, Any]]) -> int:
+        return sum(self.run(query, **row) for row in rows)
+
+    def write(self, writes: WriteSet) -> None:
+        raise NotImplementedError
+
+    def put(self, query: str, _names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
+        """Run a statement once per tuple, whose order is that in which the statement names its
+        parameters; the rows changed, those changed by triggers included."""
+        before = self._connection.total_changes()
+        try:
+            self._connection.executemany(self._queries[query], rows)
+        except (apsw.Error, TypeError, ValueError) as error:
+            self._fail(error)
+        return self._connection.total_changes() - before
+
+    def script(self, text: str) -> None:
+        """Run all statements of a text."""
+        self._execute(text, None)
+
+    def check(self) -> None:
+        """Refuse to commit after an error that the function swallowed."""
+        if self._failed:
+            raise StatementFailed("the transaction went on after a statement had failed")
+
+    def _execute(self, sql: str, params: dict[str, Any] | None) -> apsw.Cursor:
+        try:
+            return self._connection.execute(sql, params)
+        except (apsw.Error, KeyError, TypeError) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        self._failed = True
+        raise translated(error) from error
+
+
+#: Column names by statement, for all connections: SQLite forgets them with the last row.
+_COLUMNS: dict[str, tuple[str, ...]] = {}
+
+
+class _Here:
+    """What one process holds: a writer behind two locks, readers beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.pid = os.getpid()
+        self.path = path
+        self.turn = threading.Lock()
+        self.owner = 0
+        self.lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.writer: apsw.Connection | None = None
+        self.readers: list[apsw.Connection] = []
+
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """Wait for this process's and then this machine's turn; both queues are fair enough."""
+        assert self.owner != threading.get_ident(), "a transaction inside a transaction"
+        with self.turn:
+            self.owner = threading.get_ident()
+            fcntl.flock(self.lock_file, fcntl.LOCK_EX)
+            try:
+                if self.writer is None:
+                    self.writer = _connect(self.path)
+                yield self.writer
+            finally:
+                fcntl.flock(self.lock_file, fcntl.LOCK_UN)
+                self.owner = 0
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        try:
+            connection = self.readers.pop()
+        except IndexError:
+            connection = _connect(self.path)
+            connection.execute("PRAGMA query_only = ON")
+        try:
+            yield connection
+        except DatabaseUnavailable:
+            connection.close(True)  # noqa: FBT003  # apsw has no name for it
+            raise
+        except BaseException:
+            self._keep(connection)
+            raise
+        self._keep(connection)
+
+    def _keep(self, connection: apsw.Connection) -> None:
+        if len(self.readers) < READERS_KEPT:
+            self.readers.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        with self.turn:
+            for connection in [self.writer, *self.readers]:
+                if connection is not None:
+                    connection.close()
+            self.writer = None
+            self.readers.clear()
+            if self.lock_file >= 0:
+                os.close(self.lock_file)
+            self.lock_file = -1
+
+
+class SqliteDatabase:
+    """One file, opened; see `database.Database`."""
+
+    kind = "sqlite"
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        check_version(apsw.sqlite_lib_version())
+        self._path = Path(path)
+        self._clock = clock
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._state = _Here(self._path)
+        except OSError as error:
+            raise DatabaseUnavailable(reason=str(error)) from error
+        # The first process to open the file switches it to WAL, which needs it alone.
+        with self._state.writing():
+            pass
+
+    def transaction(self, fn: Callable[[SqliteTx], T], /) -> T:
+        """Run and commit, alone among all processes that use this file."""
+        here = self._here()
+        with here.writing() as connection:
+            try:
+                return self._run(connection, "BEGIN IMMEDIATE", fn)
+            except DatabaseUnavailable:
+                # After a failed read or write a fresh connection trusts nothing it had cached.
+                here.writer = None
+                connection.close(True)  # noqa: FBT003  # apsw has no name for it
+                raise
+
+    def read(self, fn: Callable[[SqliteTx], T], /) -> T:
+        """Run on the snapshot that the first statement sees; never waits for a writer."""
+        with self._here().reading() as connection:
+            return self._run(connection, "BEGIN", fn)
+
+    def migrate(self) -> list[str]:
+        """Apply missing migrations while no other process can write."""
+        return self.transaction(lambda tx: apply_migrations(tx, "sqlite"))
+
+    def close(self) -> None:
+        """Close all connections of this process."""
+        self._here().close()
+
+    def _here(self) -> _Here:
+        if self._state.pid != os.getpid():
+            _INHERITED.append(self._state)
+            self._state = _Here(self._path)
+        return self._state
+
+    def _run(self, connection: apsw.Connection, begin: str, fn: Callable[[SqliteTx], T]) -> T:
+        try:
+            connection.execute(begin)
+            tx = SqliteTx(connection, self._clock.now_us())
+            result = fn(tx)
+            tx.check()
+            connection.execute("COMMIT")
+        except apsw.Error as error:
+            raise translated(error) from error
+        finally:
+            if connection.in_transaction:
+                _roll_back(connection)
+        return result
+
+
+def check_version(version: str) -> None:
+    """Raise RuntimeError for an SQLite that must not be used."""
+    if tuple(int(part) for part in version.split(".")[:3]) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise RuntimeError(f"SQLite {version} is too old: install apsw {oldest} or newer")
+
+
+def translated(error: Exception) -> Exception:
+    """A driver's error as one of ours."""
+    match error:
+        case apsw.ConstraintError() if getattr(error, "extendedresult", 0) != _DATATYPE:
+            return ConstraintViolated(*_constraint(str(error)))
+        case apsw.BusyError() | apsw.LockedError():
+            return DatabaseUnavailable(reason="locked by another process")
+        case apsw.FullError():
+            return DatabaseUnavailable(reason="disk full")
+        case apsw.IOError() | apsw.CantOpenError() | apsw.NoMemError() | apsw.ProtocolError():
+            return DatabaseUnavailable(reason=str(error))
+        case apsw.CorruptError() | apsw.NotADBError():
+            return DatabaseUnavailable(reason=f"the file is damaged: {error}")
+    return StatementFailed(f"{type(error).__name__}: {error}")
+
+
+def _constraint(message: str) -> tuple[str, str]:
+    """Name and detail of a refusal, in the words of `ConstraintViolated`."""
+    found = _FAILED.match(message)
+    if found is None:
+        name = message.removeprefix("settlement: ")
+        return ("foreign_key", "") if name.startswith("FOREIGN KEY") else (name, "")
+    sort, what = found.groups()
+    if sort == "CHECK":
+        return what, ""
+    if sort == "NOT NULL":
+        return f"not_null: {what}", ""
+    columns = [column.rpartition(".")[2] for column in what.split(", ")]
+    return f"unique: {what.partition('.')[0]}({', '.join(columns)})", ""
+
+
+def _bound(params: dict[str, Any]) -> dict[str, Any]:
+    """SQLite has no arrays: a list goes in as JSON text, which json_each opens."""
+    for name, value in params.items():
+        if isinstance(value, list | tuple):
+            params[name] = json.dumps(value, ensure_ascii=False)
+    return params
+
+
+def _connect(path: Path) -> apsw.Connection:
+    try:
+        connection = apsw.Connection(str(path), statementcachesize=500)
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
+        for setting in _SETTINGS:
+            connection.execute(setting)
+    except apsw.Error as error:
+        raise translated(error) from error
+    return connection
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    try:
+        connection.execute("ROLLBACK")
+    except apsw.Error as error:
+        # Then the connection is not to be trusted; whoever holds it closes it on this error.
+        raise DatabaseUnavailable(reason=f"could not roll back: {error}") from error
