@@ -12,8 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar, dataclass_transform
 
-_row = dataclass(frozen=True, slots=True, kw_only=True)
+_R = TypeVar("_R")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def _row(cls: type[_R]) -> type[_R]:
+    return dataclass(frozen=True, slots=True, kw_only=True)(cls)
 
 
 class DealState(StrEnum):
