@@ -8,7 +8,7 @@ CREATE TABLE setting (
 
 CREATE TABLE asset (
   asset TEXT NOT NULL PRIMARY KEY,
-  scale INTEGER NOT NULL CHECK (scale BETWEEN 0 AND 9)
+  scale INTEGER NOT NULL CONSTRAINT asset_scale CHECK (scale BETWEEN 0 AND 9)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE agent (
@@ -19,8 +19,8 @@ CREATE TABLE agent (
   description TEXT NOT NULL,
   api_endpoint TEXT NOT NULL,
   owner_email TEXT NOT NULL,
-  status TEXT NOT NULL CHECK (status IN ('active', 'suspended')),
-  operator INTEGER NOT NULL CHECK (operator IN (0, 1)),
+  status TEXT NOT NULL CONSTRAINT agent_status CHECK (status IN ('active', 'suspended')),
+  operator INTEGER NOT NULL CONSTRAINT agent_operator CHECK (operator IN (0, 1)),
   created_at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX agent_by_name ON agent (name);
@@ -30,9 +30,9 @@ CREATE TABLE api_key (
   key_id TEXT NOT NULL UNIQUE,
   agent_id TEXT NOT NULL REFERENCES agent (agent_id),
   name TEXT NOT NULL,
-  digest TEXT NOT NULL CHECK (length(digest) = 64),
+  digest TEXT NOT NULL CONSTRAINT api_key_digest CHECK (length(digest) = 64),
   scopes TEXT NOT NULL,
-  status TEXT NOT NULL CHECK (status IN ('active', 'grace', 'revoked')),
+  status TEXT NOT NULL CONSTRAINT api_key_status CHECK (status IN ('active', 'grace', 'revoked')),
   created_at TEXT NOT NULL,
   expires_at TEXT,
   grace_until TEXT,
@@ -43,12 +43,13 @@ CREATE INDEX api_key_by_agent ON api_key (agent_id);
 
 CREATE TABLE deal (
   deal_id TEXT NOT NULL PRIMARY KEY,
-  state TEXT NOT NULL CHECK (state IN ('created', 'proof_ready', 'go_approved', 'settling',
-    'settled', 'disputed', 'refunded', 'cancelled')),
-  version INTEGER NOT NULL CHECK (version >= 0),
+  state TEXT NOT NULL
+    CONSTRAINT deal_state CHECK (state IN ('created', 'proof_ready', 'go_approved',
+      'settling', 'settled', 'disputed', 'refunded', 'cancelled')),
+  version INTEGER NOT NULL CONSTRAINT deal_version CHECK (version >= 0),
   head_hash TEXT NOT NULL,
   asset TEXT NOT NULL REFERENCES asset (asset),
-  open INTEGER NOT NULL CHECK (open IN (0, 1)),
+  open INTEGER NOT NULL CONSTRAINT deal_open CHECK (open IN (0, 1)),
   seller_label TEXT NOT NULL,
   seller_id TEXT REFERENCES agent (agent_id),
   buyer_label TEXT NOT NULL,
@@ -65,7 +66,7 @@ CREATE TABLE deal (
   price_minor INTEGER NOT NULL,
   quote_digest TEXT NOT NULL,
   quote_expires_at TEXT NOT NULL,
-  gross_minor INTEGER CHECK (gross_minor > 0),
+  gross_minor INTEGER CONSTRAINT deal_gross_minor CHECK (gross_minor > 0),
   fee_policy TEXT,
   fee_policy_hash TEXT,
   tier TEXT,
@@ -78,25 +79,25 @@ CREATE TABLE deal (
   acceptance_state TEXT,
   funding TEXT,
   funding_rail TEXT,
-  charge_refusals INTEGER NOT NULL CHECK (charge_refusals >= 0),
+  charge_refusals INTEGER NOT NULL CONSTRAINT deal_charge_refusals CHECK (charge_refusals >= 0),
   intent_id TEXT,
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL,
   settled_at TEXT,
-  CHECK ((gross_minor IS NULL) = (fee_policy IS NULL))
+  CONSTRAINT deal_gross_with_policy CHECK ((gross_minor IS NULL) = (fee_policy IS NULL))
 ) STRICT;
 
 CREATE TABLE party (
   deal_id TEXT NOT NULL REFERENCES deal (deal_id),
   agent_id TEXT NOT NULL REFERENCES agent (agent_id),
-  role TEXT NOT NULL CHECK (role IN ('seller', 'buyer', 'payee')),
+  role TEXT NOT NULL CONSTRAINT party_role CHECK (role IN ('seller', 'buyer', 'payee')),
   PRIMARY KEY (deal_id, agent_id, role)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX party_by_agent ON party (agent_id, deal_id);
 
 CREATE TABLE proof (
   deal_id TEXT NOT NULL REFERENCES deal (deal_id),
-  n INTEGER NOT NULL CHECK (n >= 0),
+  n INTEGER NOT NULL CONSTRAINT proof_n CHECK (n >= 0),
   proof_type TEXT NOT NULL,
   proof_hash TEXT NOT NULL,
   proof_data TEXT NOT NULL,
@@ -110,7 +111,7 @@ CREATE TABLE proof (
 -- Chain rules (spec 8.1): the key refuses a fork, the trigger in 0002 a gap and a wrong link.
 CREATE TABLE event (
   deal_id TEXT NOT NULL,
-  version INTEGER NOT NULL CHECK (version >= 0),
+  version INTEGER NOT NULL CONSTRAINT event_version CHECK (version >= 0),
   event_id TEXT NOT NULL UNIQUE,
   event_type TEXT NOT NULL,
   actor_id TEXT NOT NULL,
@@ -123,7 +124,7 @@ CREATE TABLE event (
   payload TEXT NOT NULL,
   actor_signature TEXT,
   prev_hash TEXT NOT NULL,
-  hash TEXT NOT NULL CHECK (length(hash) = 64),
+  hash TEXT NOT NULL CONSTRAINT event_hash CHECK (length(hash) = 64),
   PRIMARY KEY (deal_id, version)
 ) STRICT;
 
@@ -141,7 +142,8 @@ CREATE TABLE movement_rule (
   debit_class TEXT NOT NULL,
   credit_class TEXT NOT NULL,
   PRIMARY KEY (kind, debit_class, credit_class),
-  CHECK (NOT (debit_class = 'agent' AND credit_class = 'agent'))
+  CONSTRAINT movement_rule_never_agent_to_agent
+    CHECK (NOT (debit_class = 'agent' AND credit_class = 'agent'))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE account (
@@ -151,11 +153,11 @@ CREATE TABLE account (
   guard TEXT NOT NULL,
   holder TEXT REFERENCES agent (agent_id),
   deal_id TEXT REFERENCES deal (deal_id),
-  debits_posted INTEGER NOT NULL CHECK (debits_posted >= 0),
-  credits_posted INTEGER NOT NULL CHECK (credits_posted >= 0),
-  debits_held INTEGER NOT NULL CHECK (debits_held >= 0),
-  credits_held INTEGER NOT NULL CHECK (credits_held >= 0),
-  version INTEGER NOT NULL CHECK (version >= 0),
+  debits_posted INTEGER NOT NULL CONSTRAINT account_debits_posted CHECK (debits_posted >= 0),
+  credits_posted INTEGER NOT NULL CONSTRAINT account_credits_posted CHECK (credits_posted >= 0),
+  debits_held INTEGER NOT NULL CONSTRAINT account_debits_held CHECK (debits_held >= 0),
+  credits_held INTEGER NOT NULL CONSTRAINT account_credits_held CHECK (credits_held >= 0),
+  version INTEGER NOT NULL CONSTRAINT account_version CHECK (version >= 0),
   opened_at TEXT NOT NULL,
   closed_at TEXT,
   PRIMARY KEY (ref, asset),
@@ -189,23 +191,25 @@ CREATE TABLE ledger_tx (
   deal_id TEXT NOT NULL,
   event_id TEXT NOT NULL UNIQUE REFERENCES event (event_id) DEFERRABLE INITIALLY DEFERRED,
   settles TEXT UNIQUE REFERENCES settlement (deal_id) DEFERRABLE INITIALLY DEFERRED,
-  tx_hash TEXT NOT NULL CHECK (length(tx_hash) = 64),
+  tx_hash TEXT NOT NULL CONSTRAINT ledger_tx_tx_hash CHECK (length(tx_hash) = 64),
   booked_at TEXT NOT NULL,
   UNIQUE (tx_id, deal_id),
-  CHECK (settles IS NULL OR settles = deal_id)
+  CONSTRAINT ledger_tx_settles_its_deal CHECK (settles IS NULL OR settles = deal_id)
 ) STRICT;
 CREATE INDEX ledger_tx_by_deal ON ledger_tx (deal_id);
 
 CREATE TABLE transfer (
   transfer_id TEXT NOT NULL UNIQUE,
   tx_id TEXT NOT NULL,
-  leg INTEGER NOT NULL CHECK (leg >= 1),
+  leg INTEGER NOT NULL CONSTRAINT transfer_leg CHECK (leg >= 1),
   deal_id TEXT NOT NULL,
   event_id TEXT NOT NULL,
   kind TEXT NOT NULL,
-  phase TEXT NOT NULL CHECK (phase IN ('final', 'hold', 'post', 'void', 'expire')),
+  phase TEXT NOT NULL
+    CONSTRAINT transfer_phase CHECK (phase IN ('final', 'hold', 'post', 'void', 'expire')),
   asset TEXT NOT NULL,
-  amount_minor INTEGER NOT NULL CHECK (amount_minor BETWEEN 1 AND 9007199254740991),
+  amount_minor INTEGER NOT NULL
+    CONSTRAINT transfer_amount_minor CHECK (amount_minor BETWEEN 1 AND 9007199254740991),
   debit_ref TEXT NOT NULL,
   debit_class TEXT NOT NULL,
   credit_ref TEXT NOT NULL,
@@ -214,10 +218,12 @@ CREATE TABLE transfer (
   expires_at TEXT,
   booked_at TEXT NOT NULL,
   PRIMARY KEY (tx_id, leg),
-  FOREIGN KEY (tx_id, deal_id) REFERENCES ledger_tx (tx_id, deal_id),
-  FOREIGN KEY (debit_ref, asset, debit_class) REFERENCES account (ref, asset, account_class),
-  FOREIGN KEY (credit_ref, asset, credit_class) REFERENCES account (ref, asset, account_class),
-  FOREIGN KEY (kind, debit_class, credit_class)
+  CONSTRAINT transfer_tx FOREIGN KEY (tx_id, deal_id) REFERENCES ledger_tx (tx_id, deal_id),
+  CONSTRAINT transfer_debit_account FOREIGN KEY (debit_ref, asset, debit_class)
+    REFERENCES account (ref, asset, account_class),
+  CONSTRAINT transfer_credit_account FOREIGN KEY (credit_ref, asset, credit_class)
+    REFERENCES account (ref, asset, account_class),
+  CONSTRAINT transfer_movement FOREIGN KEY (kind, debit_class, credit_class)
     REFERENCES movement_rule (kind, debit_class, credit_class),
   CONSTRAINT transfer_two_accounts CHECK (debit_ref <> credit_ref),
   CONSTRAINT transfer_never_agent_to_agent
@@ -234,10 +240,12 @@ CREATE TABLE settlement (
   tx_id TEXT NOT NULL UNIQUE REFERENCES ledger_tx (tx_id),
   event_id TEXT NOT NULL UNIQUE,
   asset TEXT NOT NULL,
-  gross_minor INTEGER NOT NULL CHECK (gross_minor > 0),
-  platform_fee_minor INTEGER NOT NULL CHECK (platform_fee_minor >= 0),
-  protocol_fee_minor INTEGER NOT NULL CHECK (protocol_fee_minor >= 0),
-  net_minor INTEGER NOT NULL CHECK (net_minor > 0),
+  gross_minor INTEGER NOT NULL CONSTRAINT settlement_gross_minor CHECK (gross_minor > 0),
+  platform_fee_minor INTEGER NOT NULL
+    CONSTRAINT settlement_platform_fee_minor CHECK (platform_fee_minor >= 0),
+  protocol_fee_minor INTEGER NOT NULL
+    CONSTRAINT settlement_protocol_fee_minor CHECK (protocol_fee_minor >= 0),
+  net_minor INTEGER NOT NULL CONSTRAINT settlement_net_minor CHECK (net_minor > 0),
   components TEXT NOT NULL,
   fee_policy TEXT NOT NULL,
   fee_policy_hash TEXT NOT NULL,
@@ -252,12 +260,12 @@ CREATE TABLE settlement (
 
 CREATE TABLE settlement_payee (
   deal_id TEXT NOT NULL REFERENCES deal (deal_id),
-  position INTEGER NOT NULL CHECK (position >= 0),
+  position INTEGER NOT NULL CONSTRAINT settlement_payee_position CHECK (position >= 0),
   agent_id TEXT NOT NULL REFERENCES agent (agent_id),
   role TEXT NOT NULL,
   share TEXT NOT NULL,
-  fee_minor INTEGER NOT NULL CHECK (fee_minor >= 0),
-  net_minor INTEGER NOT NULL CHECK (net_minor > 0),
+  fee_minor INTEGER NOT NULL CONSTRAINT settlement_payee_fee_minor CHECK (fee_minor >= 0),
+  net_minor INTEGER NOT NULL CONSTRAINT settlement_payee_net_minor CHECK (net_minor > 0),
   PRIMARY KEY (deal_id, position),
   UNIQUE (deal_id, agent_id)
 ) STRICT;
@@ -265,7 +273,7 @@ CREATE TABLE settlement_payee (
 CREATE TABLE volume_entry (
   agent_id TEXT NOT NULL REFERENCES agent (agent_id),
   asset TEXT NOT NULL,
-  n INTEGER NOT NULL CHECK (n >= 1),
+  n INTEGER NOT NULL CONSTRAINT volume_entry_n CHECK (n >= 1),
   at TEXT NOT NULL,
   delta_minor INTEGER NOT NULL,
   total_minor INTEGER NOT NULL,
@@ -281,13 +289,14 @@ CREATE TABLE receipt (
   provider TEXT NOT NULL,
   provider_type TEXT NOT NULL,
   proof_type TEXT NOT NULL,
-  verified INTEGER NOT NULL CHECK (verified IN (0, 1)),
+  verified INTEGER NOT NULL CONSTRAINT receipt_verified CHECK (verified IN (0, 1)),
   confidence TEXT NOT NULL,
   verification_hash TEXT NOT NULL,
   receipt_hash TEXT NOT NULL,
   receipt_digest TEXT NOT NULL,
   checks_run TEXT NOT NULL,
-  authority TEXT NOT NULL CHECK (authority IN ('verifier', 'operator', 'party', 'open')),
+  authority TEXT NOT NULL
+    CONSTRAINT receipt_authority CHECK (authority IN ('verifier', 'operator', 'party', 'open')),
   event_id TEXT,
   created_at TEXT NOT NULL,
   UNIQUE (receipt_digest, authority)
@@ -303,7 +312,7 @@ CREATE TABLE claim (
   deal_id TEXT,
   args TEXT NOT NULL,
   fingerprint TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('running', 'done')),
+  state TEXT NOT NULL CONSTRAINT claim_state CHECK (state IN ('running', 'done')),
   phase TEXT NOT NULL,
   fence INTEGER NOT NULL,
   outcome TEXT,
@@ -323,8 +332,9 @@ CREATE TABLE destination (
   rail TEXT NOT NULL,
   address TEXT NOT NULL,
   metadata TEXT NOT NULL,
-  auto INTEGER NOT NULL CHECK (auto IN (0, 1)),
-  status TEXT NOT NULL CHECK (status IN ('active', 'unsupported', 'paused')),
+  auto INTEGER NOT NULL CONSTRAINT destination_auto CHECK (auto IN (0, 1)),
+  status TEXT NOT NULL
+    CONSTRAINT destination_status CHECK (status IN ('active', 'unsupported', 'paused')),
   created_at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX destination_by_owner ON destination (owner_id);
@@ -332,13 +342,15 @@ CREATE INDEX destination_by_owner ON destination (owner_id);
 CREATE TABLE effect (
   effect_id TEXT NOT NULL PRIMARY KEY,
   obligation_key TEXT NOT NULL UNIQUE,
-  kind TEXT NOT NULL CHECK (kind IN ('payment_link', 'charge', 'refund', 'payout')),
+  kind TEXT NOT NULL
+    CONSTRAINT effect_kind CHECK (kind IN ('payment_link', 'charge', 'refund', 'payout')),
   deal_id TEXT NOT NULL,
   rail TEXT NOT NULL,
   asset TEXT NOT NULL REFERENCES asset (asset),
-  amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
-  state TEXT NOT NULL CHECK (state IN ('planned', 'sent', 'confirmed', 'refused', 'unknown')),
-  fence INTEGER NOT NULL CHECK (fence >= 0),
+  amount_minor INTEGER NOT NULL CONSTRAINT effect_amount_minor CHECK (amount_minor > 0),
+  state TEXT NOT NULL
+    CONSTRAINT effect_state CHECK (state IN ('planned', 'sent', 'confirmed', 'refused', 'unknown')),
+  fence INTEGER NOT NULL CONSTRAINT effect_fence CHECK (fence >= 0),
   destination TEXT,
   plan TEXT NOT NULL,
   claim_operation TEXT,
@@ -346,25 +358,27 @@ CREATE TABLE effect (
   payout_id TEXT,
   rail_ref TEXT,
   refusal TEXT,
-  ask_count INTEGER NOT NULL CHECK (ask_count >= 0),
+  ask_count INTEGER NOT NULL CONSTRAINT effect_ask_count CHECK (ask_count >= 0),
   sent_at TEXT,
   asked_at TEXT,
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX effect_by_deal ON effect (deal_id);
-CREATE INDEX effect_open ON effect (state, updated_at) WHERE state IN ('planned', 'sent', 'unknown');
+CREATE INDEX effect_open ON effect (state, updated_at)
+  WHERE state IN ('planned', 'sent', 'unknown');
 
 CREATE TABLE payout (
   payout_id TEXT NOT NULL PRIMARY KEY,
   deal_id TEXT NOT NULL REFERENCES deal (deal_id),
   agent_id TEXT NOT NULL REFERENCES agent (agent_id),
   asset TEXT NOT NULL,
-  amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+  amount_minor INTEGER NOT NULL CONSTRAINT payout_amount_minor CHECK (amount_minor > 0),
   rail TEXT NOT NULL,
   destination_id TEXT,
-  state TEXT NOT NULL CHECK (state IN ('planned', 'sent', 'unknown', 'confirmed', 'refused')),
-  refusals INTEGER NOT NULL CHECK (refusals >= 0),
+  state TEXT NOT NULL
+    CONSTRAINT payout_state CHECK (state IN ('planned', 'sent', 'unknown', 'confirmed', 'refused')),
+  refusals INTEGER NOT NULL CONSTRAINT payout_refusals CHECK (refusals >= 0),
   effect_id TEXT,
   hold_id TEXT,
   waiting_for TEXT,
@@ -385,13 +399,14 @@ CREATE TABLE job (
   payload TEXT NOT NULL,
   dedup_key TEXT NOT NULL,
   status TEXT NOT NULL
-    CHECK (status IN ('queued', 'leased', 'retry', 'done', 'dead', 'cancelled')),
+   
+    CONSTRAINT job_status CHECK (status IN ('queued', 'leased', 'retry', 'done', 'dead', 'cancelled')),
   attempts INTEGER NOT NULL,
   max_attempts INTEGER NOT NULL,
   lost_leases INTEGER NOT NULL,
   run_at_us INTEGER NOT NULL,
   lease_owner TEXT,
-  lease_fence INTEGER NOT NULL CHECK (lease_fence >= 0),
+  lease_fence INTEGER NOT NULL CONSTRAINT job_lease_fence CHECK (lease_fence >= 0),
   lease_expires_us INTEGER,
   last_error TEXT,
   result TEXT,
@@ -413,7 +428,8 @@ CREATE TABLE outbox (
   payload TEXT,
   source TEXT NOT NULL,
   timestamp TEXT NOT NULL,
-  status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'emitted', 'parked')),
+  status TEXT NOT NULL DEFAULT 'pending'
+    CONSTRAINT outbox_status CHECK (status IN ('pending', 'emitted', 'parked')),
   attempts INTEGER NOT NULL DEFAULT 0,
   next_attempt_us INTEGER NOT NULL DEFAULT 0,
   last_error TEXT,
@@ -423,11 +439,11 @@ CREATE INDEX outbox_pending ON outbox (seq) WHERE status = 'pending';
 CREATE INDEX outbox_head ON outbox (deal_id, seq) WHERE status IN ('pending', 'parked');
 
 CREATE TABLE log_entry (
-  log_index INTEGER NOT NULL PRIMARY KEY CHECK (log_index >= 0),
+  log_index INTEGER NOT NULL PRIMARY KEY CONSTRAINT log_entry_log_index CHECK (log_index >= 0),
   event_id TEXT NOT NULL UNIQUE,
   deal_id TEXT NOT NULL,
   version INTEGER NOT NULL,
-  leaf_hash TEXT NOT NULL CHECK (length(leaf_hash) = 64),
+  leaf_hash TEXT NOT NULL CONSTRAINT log_entry_leaf_hash CHECK (length(leaf_hash) = 64),
   UNIQUE (deal_id, version)
 ) STRICT;
 
@@ -435,13 +451,13 @@ CREATE TABLE log_entry (
 CREATE TABLE log_node (
   level INTEGER NOT NULL,
   idx INTEGER NOT NULL,
-  hash TEXT NOT NULL CHECK (length(hash) = 64),
+  hash TEXT NOT NULL CONSTRAINT log_node_hash CHECK (length(hash) = 64),
   PRIMARY KEY (level, idx)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tree_head (
   tree_size INTEGER NOT NULL PRIMARY KEY,
-  root_hash TEXT NOT NULL CHECK (length(root_hash) = 64),
+  root_hash TEXT NOT NULL CONSTRAINT tree_head_root_hash CHECK (length(root_hash) = 64),
   log_id TEXT NOT NULL,
   timestamp TEXT NOT NULL,
   key_id TEXT NOT NULL,
@@ -452,7 +468,7 @@ CREATE TABLE tree_head (
 CREATE TABLE lease (
   name TEXT NOT NULL PRIMARY KEY,
   owner TEXT NOT NULL,
-  fence INTEGER NOT NULL CHECK (fence >= 0),
+  fence INTEGER NOT NULL CONSTRAINT lease_fence CHECK (fence >= 0),
   expires_us INTEGER NOT NULL
 ) STRICT;
 
