@@ -15,12 +15,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
+from settlement.core.accounts import apply_transfers
 from settlement.core.rows import (
     Account,
     Agent,
     Deal,
     Destination,
     Effect,
+    Event,
     Party,
     Payout,
     Receipt,
@@ -52,9 +54,10 @@ class Needs:
     accounts: (ref, asset), locked in that order. names: agents looked up by registered name.
     chains: chain heads of ids that have no deal row. receipts: summary per deal id.
     volumes: (agent id, asset, now - 30 d as text). payouts: (deal id, payee).
-    destinations: (owner, destination id or None for the owner's active ones).
+    destinations: (owner, destination id or None for all of the owner's, newest first).
     settlements: with its payees. parties, latest_proof_n: per deal id.
-    known_receipts: (receipt_digest, authority).
+    known_receipts: (receipt_digest, authority). events: by event id.
+    scores: OCS of an agent in hundredths; left out when nobody computes it yet.
     """
 
     accounts: tuple[tuple[str, str], ...] = ()
@@ -69,6 +72,8 @@ class Needs:
     settlements: tuple[str, ...] = ()
     parties: tuple[str, ...] = ()
     proofs: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +137,8 @@ class State:
     settlements: Loaded[str, SettlementView | None] = field(default_factory=Loaded)
     parties: Loaded[str, frozenset[tuple[str, str]]] = field(default_factory=Loaded)
     proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
+    events: Loaded[str, Event | None] = field(default_factory=Loaded)
+    scores: Loaded[str, int] = field(default_factory=Loaded)
 
     def apply(self, writes: WriteSet) -> None:
         """Make a decision's rows visible to the decisions after it in the same batch."""
@@ -143,10 +150,13 @@ class State:
         _put(self.agents, ((a.agent_id, a) for a in writes.agents))
         _put(self.payouts, (((p.deal_id, p.agent_id), p) for p in writes.payouts_new))
         _put(self.payouts, (((p.deal_id, p.agent_id), p) for p in writes.payouts_changed))
-        _put(
-            self.known_receipts, (((r.receipt_digest, r.authority), r) for r in writes.receipts)
-        )
+        _put(self.known_receipts, (((r.receipt_digest, r.authority), r) for r in writes.receipts))
+        # After accounts_new: a new account's row holds zeros and its transfers are counted here,
+        # as the database counts them when it writes them.
+        apply_transfers(self.accounts, writes.transfers)
         for event in writes.events:
+            if event.event_id in self.events:
+                self.events[event.event_id] = event
             if event.deal_id in self.chains:
                 self.chains[event.deal_id] = ChainHead(
                     version=event.version + 1, head_hash=event.hash
