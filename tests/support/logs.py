@@ -1,0 +1,137 @@
+"""What the log's tests share: a key in memory, chains without an engine, and a naive Merkle tree.
+
+The tree here is the definition of RFC 6962 written down, over all leaves at once; it shares no code
+with `core.merkle`, which it judges. Events are appended the way any writer must: read the chain's
+head, write the next version, and start again when a rival was first.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from settlement.core.rows import Event
+from settlement.core.writeset import WriteSet
+from settlement.store.database import ConstraintViolated
+from settlement.store.events import load_chain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from settlement.core.checkpoint import TreeHead
+    from settlement.store.database import Database, Tx
+
+
+class MemorySigner:
+    """A signing key that lives as long as the test; equal seeds are equal keys."""
+
+    key_id = "test_log_signer"
+
+    def __init__(self, seed: int = 1) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+        self.public_key = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.public_key_base64 = base64.b64encode(self.public_key).decode()
+
+    def sign(self, message: bytes) -> bytes:
+        return self._key.sign(message)
+
+
+# --- chains --------------------------------------------------------------------------------------
+
+
+def next_event(chain: Sequence[Event], deal_id: str, now: str, **changes: Any) -> Event:
+    """The event that follows a chain."""
+    version = len(chain)
+    members: dict[str, Any] = {
+        "event_id": f"evt_{deal_id}_{version}",
+        "event_type": "NOTE",
+        "deal_id": deal_id,
+        "actor_id": "agent_test",
+        "timestamp": now,
+        "payload": {"n": version, "text": "café"},
+        "prev_hash": chain[-1].hash if chain else "",
+        **changes,
+    }
+    digest = hashlib.sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
+    payload = json.dumps(members.pop("payload"), sort_keys=True)
+    return Event(
+        **members,
+        version=version,
+        payload=payload,
+        actor_role=None,
+        counterparty_id=None,
+        amount_minor=None,
+        asset=None,
+        source="test",
+        actor_signature=None,
+        hash=digest,
+    )
+
+
+def append_events(db: Database, deal_id: str, count: int = 1) -> None:
+    """Append to a chain in one transaction, again when another writer took the version."""
+
+    def append(tx: Tx) -> None:
+        chain = load_chain(tx, deal_id)
+        for _ in range(count):
+            chain.append(next_event(chain, deal_id, tx.now))
+        tx.write(WriteSet(events=chain[-count:]))
+
+    while True:
+        try:
+            return db.transaction(append)
+        except ConstraintViolated:
+            continue
+
+
+def append_many(db: Database, deal_ids: Sequence[str]) -> None:
+    """The first event of many new chains, in one transaction."""
+    db.transaction(
+        lambda tx: tx.write(WriteSet(events=[next_event([], one, tx.now) for one in deal_ids]))
+    )
+
+
+# --- the naive tree ------------------------------------------------------------------------------
+
+
+def naive_leaf(event: Event) -> bytes:
+    data = {
+        "deal_id": event.deal_id,
+        "event_hash": event.hash,
+        "event_id": event.event_id,
+        "event_type": event.event_type,
+        "timestamp": event.timestamp,
+    }
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(b"\x00" + text.encode()).digest()
+
+
+def naive_root(leaves: Sequence[bytes]) -> bytes:
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1
+    while half * 2 < len(leaves):
+        half *= 2
+    left, right = naive_root(leaves[:half]), naive_root(leaves[half:])
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def rows_of(db: Database, query: str, **params: Any) -> list[dict[str, Any]]:
+    """All rows of one of our queries."""
+    return db.read(lambda tx: tx.all(query, **params))
+
+
+def heads_of(db: Database, sizes: Sequence[int]) -> list[TreeHead]:
+    """The heads of those sizes; each must be there."""
+    from settlement.store.log import find_head
+
+    heads = [db.read(lambda tx, size=size: find_head(tx, size)) for size in sizes]  # type: ignore[misc]  # a default binds the loop's value
+    assert all(head is not None for head in heads)
+    return [head for head in heads if head is not None]
