@@ -289,6 +289,14 @@ class SharesNotOne(InvalidRequest):
 
 
 @_leaf
+class PayloadNumber(InvalidRequest):
+    code = "payload_number"
+    title = "Event payloads hold integers only"
+    message = "The payload holds a number that is not an integer."
+    advice = "Send amounts as integers in minor units, other fractions as text."
+
+
+@_leaf
 class NoProvider(InvalidRequest):
     code = "no_provider"
     title = "No provider for this proof type"
