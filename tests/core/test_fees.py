@@ -128,12 +128,12 @@ def test_a_policy_reads_back_with_its_hash(policy: FeePolicy) -> None:
         replace(policy, id="other"),
         replace(policy, window_days=31),
         *(
-            replace(policy, tiers=(replace(policy.tiers[0], **{name: value}), *policy.tiers[1:]))
-            for name, value in (
-                ("name", "n"),
-                ("rate_ppm", 1),
-                ("flat", "1"),
-                ("multiplier_ppm", 1),
+            replace(policy, tiers=(first, *policy.tiers[1:]))
+            for first in (
+                replace(policy.tiers[0], name="n"),
+                replace(policy.tiers[0], rate_ppm=1),
+                replace(policy.tiers[0], flat="1"),
+                replace(policy.tiers[0], multiplier_ppm=1),
             )
         ),
         replace(policy, platform=(PlatformRate(name="x", rate_ppm=1, flat="0"),)),
@@ -142,7 +142,7 @@ def test_a_policy_reads_back_with_its_hash(policy: FeePolicy) -> None:
 
 
 def _tier(**changes: object) -> dict[str, object]:
-    base: dict[str, object] = dict(DISCOUNTS_1.document()["tiers"][0])  # type: ignore[index,arg-type,call-overload]
+    base: dict[str, object] = dict(DISCOUNTS_1.document()["tiers"][0])  # type: ignore[index,arg-type]
     return {**base, **changes}
 
 

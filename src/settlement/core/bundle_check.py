@@ -1,7 +1,8 @@
 """The offline check of a proof bundle, step by step, for bundles of ours and of others.
 
-Guarantees: the verdict equals that of the published verifier; every step says pass, fail or skip
-and why in a sentence; hostile input gives a failing step, never an exception.
+Guarantees: the verdict equals that of the published verifier, but that proofs or events which are
+no lists are refused; every step says pass, fail or skip and why in a sentence; hostile input gives
+a failing step, never an exception.
 Does not: check signatures itself (a callable does), fetch keys, or judge whether the work was good.
 
 Spec §8, contract §4.3 to §4.7. Change colour: red (FORMAT).
@@ -151,6 +152,8 @@ def _skipped(name: str, why: str) -> Step:
 
 def _check_hash(bundle: Mapping[str, Json]) -> Step:
     name = "bundle_hash"
+    if not isinstance(bundle.get("proofs", []), (list, tuple)):
+        return _failed(name, "The proofs are not a list.")
     try:
         computed = bundle_hash(
             bundle.get("spec_version"),
