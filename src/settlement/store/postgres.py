@@ -30,6 +30,7 @@ from settlement.core.errors import DatabaseUnavailable
 from settlement.store.database import ConstraintViolated, LostRow, StatementFailed
 from settlement.store.migrate import apply_migrations
 from settlement.store.queries import load_queries
+from settlement.store.writes import statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from settlement.core.writeset import WriteSet
     from settlement.store.database import Row
+    from settlement.store.writes import Statement
 
 T = TypeVar("T")
 
@@ -92,12 +94,21 @@ class PostgresTx:
         return max(cursor.rowcount, 0)
 
     def write(self, writes: WriteSet) -> None:
-        raise NotImplementedError
-
-    def put(self, query: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
-        """Run a statement once with a list per name: row i is element i of each."""
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        return self._execute(query, dict(zip(names, columns, strict=True))).rowcount
+        # Pipelined: all statements travel before the first answer is awaited.
+        sent: list[tuple[Statement, psycopg.Cursor[Any]]] = []
+        try:
+            with self._connection.pipeline():
+                for statement in statements(writes):
+                    columns = map(list, zip(*statement.rows, strict=True))
+                    params = dict(zip(statement.names, columns, strict=True))
+                    cursor = self._connection.execute(self._queries[statement.query], params)
+                    sent.append((statement, cursor))
+        except psycopg.Error as error:
+            self._fail(error)
+        for statement, cursor in sent:
+            if statement.lost is not None and cursor.rowcount != len(statement.rows):
+                self._failed = True
+                raise LostRow(statement.lost)
 
     def script(self, text: str) -> None:
         """Run all statements of a text."""
@@ -188,7 +199,8 @@ class PostgresDatabase:
             connection = self._take()
             try:
                 cursor = connection.execute(text, prepare=False)
-                cursor.nextset()
+                while cursor.nextset():
+                    pass
                 row = cursor.fetchone()
                 assert row is not None
                 return connection, PostgresTx(connection, row[0])

@@ -27,6 +27,7 @@ from settlement.core.errors import DatabaseUnavailable
 from settlement.store.database import ConstraintViolated, LostRow, StatementFailed
 from settlement.store.migrate import apply_migrations
 from settlement.store.queries import load_queries
+from settlement.store.writes import statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,17 +105,17 @@ class SqliteTx:
         return sum(self.run(query, **row) for row in rows)
 
     def write(self, writes: WriteSet) -> None:
-        raise NotImplementedError
-
-    def put(self, query: str, _names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
-        """Run a statement once per tuple, whose order is that in which the statement names its
-        parameters; the rows changed, those changed by triggers included."""
-        before = self._connection.total_changes()
-        try:
-            self._connection.executemany(self._queries[query], rows)
-        except (apsw.Error, TypeError, ValueError) as error:
-            self._fail(error)
-        return self._connection.total_changes() - before
+        for statement in statements(writes):
+            # Rows changed by triggers count too, but the guarded statements fire none that change.
+            before = self._connection.total_changes()
+            try:
+                self._connection.executemany(self._queries[statement.query], statement.rows)
+            except (apsw.Error, TypeError, ValueError) as error:
+                self._fail(error)
+            changed = self._connection.total_changes() - before
+            if statement.lost is not None and changed != len(statement.rows):
+                self._failed = True
+                raise LostRow(statement.lost)
 
     def script(self, text: str) -> None:
         """Run all statements of a text."""

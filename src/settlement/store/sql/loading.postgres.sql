@@ -1,0 +1,73 @@
+-- What a batch of operations reads, PostgreSQL: keys come as arrays, rows to change are locked in
+-- key order. `volume_entry_points` and `event_heads` seek one index entry per key, whatever the age
+-- of the ledger.
+
+-- name: deal_lock
+SELECT * FROM deal WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id FOR UPDATE;
+
+-- name: effect_lock
+SELECT * FROM effect WHERE effect_id = ANY(:ids::text[]) ORDER BY effect_id FOR UPDATE;
+
+-- name: account_lock
+SELECT t.* FROM unnest(:ref::text[], :asset::text[]) AS k (ref, asset)
+JOIN account AS t USING (ref, asset)
+ORDER BY t.ref, t.asset FOR UPDATE OF t;
+
+-- name: claim_by_keys
+SELECT t.* FROM unnest(:scope::text[], :operation::text[], :key::text[])
+  AS k (scope, operation, key)
+JOIN claim AS t USING (scope, operation, key)
+ORDER BY t.scope, t.operation, t.key;
+
+-- name: agent_by_ids
+SELECT * FROM agent WHERE agent_id = ANY(:ids::text[]) ORDER BY agent_id;
+
+-- name: agent_by_names
+SELECT * FROM agent WHERE name = ANY(:names::text[]) ORDER BY name, agent_id;
+
+-- name: event_heads
+SELECT k.deal_id, e.version, e.hash FROM unnest(:ids::text[]) AS k (deal_id)
+CROSS JOIN LATERAL (
+  SELECT version, hash FROM event WHERE deal_id = k.deal_id ORDER BY version DESC LIMIT 1) AS e;
+
+-- name: receipt_counting
+SELECT deal_id, provider, confidence FROM receipt
+WHERE deal_id = ANY(:ids::text[]) AND verified = 1 AND authority IN ('verifier', 'operator')
+ORDER BY receipt_id;
+
+-- name: receipt_by_digests
+SELECT t.* FROM unnest(:receipt_digest::text[], :authority::text[]) AS k (receipt_digest, authority)
+JOIN receipt AS t USING (receipt_digest, authority)
+ORDER BY t.receipt_id;
+
+-- name: volume_entry_points
+SELECT k.agent_id, k.asset, k.since, now.n, now.at, now.total_minor,
+  before.total_minor AS before_window_minor
+FROM unnest(:agent_id::text[], :asset::text[], :since::text[]) AS k (agent_id, asset, since)
+CROSS JOIN LATERAL (
+  SELECT n, at, total_minor FROM volume_entry AS v
+  WHERE v.agent_id = k.agent_id AND v.asset = k.asset ORDER BY n DESC LIMIT 1) AS now
+LEFT JOIN LATERAL (
+  SELECT total_minor FROM volume_entry AS v
+  WHERE v.agent_id = k.agent_id AND v.asset = k.asset AND v.at <= k.since
+  ORDER BY at DESC, n DESC LIMIT 1) AS before ON true;
+
+-- name: payout_by_payees
+SELECT t.* FROM unnest(:deal_id::text[], :agent_id::text[]) AS k (deal_id, agent_id)
+JOIN payout AS t USING (deal_id, agent_id)
+ORDER BY t.payout_id;
+
+-- name: destination_by_owners
+SELECT * FROM destination WHERE owner_id = ANY(:ids::text[]) ORDER BY destination_id;
+
+-- name: settlement_by_deals
+SELECT * FROM settlement WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id;
+
+-- name: settlement_payee_by_deals
+SELECT * FROM settlement_payee WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id, position;
+
+-- name: party_by_deals
+SELECT * FROM party WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id, agent_id, role;
+
+-- name: proof_counts
+SELECT deal_id, max(n) + 1 AS n FROM proof WHERE deal_id = ANY(:ids::text[]) GROUP BY deal_id;

@@ -1,0 +1,77 @@
+-- What a batch of operations reads, SQLite: lists come as JSON text, and nothing is locked, because
+-- the one writer is already alone. CROSS JOIN keeps the planner from scanning the table first.
+
+-- name: deal_lock
+SELECT * FROM deal WHERE deal_id IN (SELECT value FROM json_each(:ids))
+ORDER BY deal_id;
+
+-- name: effect_lock
+SELECT * FROM effect WHERE effect_id IN (SELECT value FROM json_each(:ids))
+ORDER BY effect_id;
+
+-- name: account_lock
+SELECT t.* FROM json_each(:keys) AS k CROSS JOIN account AS t
+  ON t.ref = k.value ->> 0 AND t.asset = k.value ->> 1
+ORDER BY t.ref, t.asset;
+
+-- name: claim_by_keys
+SELECT t.* FROM json_each(:keys) AS k CROSS JOIN claim AS t
+  ON t.scope = k.value ->> 0 AND t.operation = k.value ->> 1 AND t.key = k.value ->> 2
+ORDER BY t.scope, t.operation, t.key;
+
+-- name: agent_by_ids
+SELECT * FROM agent WHERE agent_id IN (SELECT value FROM json_each(:ids))
+ORDER BY agent_id;
+
+-- name: agent_by_names
+SELECT * FROM agent WHERE name IN (SELECT value FROM json_each(:names)) ORDER BY name, agent_id;
+
+-- name: event_heads
+SELECT e.deal_id, e.version, e.hash FROM json_each(:ids) AS k CROSS JOIN event AS e
+  ON e.deal_id = k.value AND e.version = (SELECT max(version) FROM event WHERE deal_id = k.value);
+
+-- name: receipt_counting
+SELECT deal_id, provider, confidence FROM receipt
+WHERE deal_id IN (SELECT value FROM json_each(:ids))
+  AND verified = 1 AND authority IN ('verifier', 'operator')
+ORDER BY receipt_id;
+
+-- name: receipt_by_digests
+SELECT t.* FROM json_each(:keys) AS k CROSS JOIN receipt AS t
+  ON t.receipt_digest = k.value ->> 0 AND t.authority = k.value ->> 1
+ORDER BY t.receipt_id;
+
+-- name: volume_entry_points
+SELECT v.agent_id, v.asset, k.value ->> 2 AS since, v.n, v.at, v.total_minor,
+  (SELECT total_minor FROM volume_entry AS b
+   WHERE b.agent_id = v.agent_id AND b.asset = v.asset AND b.at <= k.value ->> 2
+   ORDER BY at DESC, n DESC LIMIT 1) AS before_window_minor
+FROM json_each(:keys) AS k CROSS JOIN volume_entry AS v
+  ON v.agent_id = k.value ->> 0 AND v.asset = k.value ->> 1
+  AND v.n = (SELECT max(n) FROM volume_entry AS m
+             WHERE m.agent_id = k.value ->> 0 AND m.asset = k.value ->> 1);
+
+-- name: payout_by_payees
+SELECT t.* FROM json_each(:keys) AS k CROSS JOIN payout AS t
+  ON t.deal_id = k.value ->> 0 AND t.agent_id = k.value ->> 1
+ORDER BY t.payout_id;
+
+-- name: destination_by_owners
+SELECT * FROM destination WHERE owner_id IN (SELECT value FROM json_each(:ids))
+ORDER BY destination_id;
+
+-- name: settlement_by_deals
+SELECT * FROM settlement WHERE deal_id IN (SELECT value FROM json_each(:ids))
+ORDER BY deal_id;
+
+-- name: settlement_payee_by_deals
+SELECT * FROM settlement_payee WHERE deal_id IN (SELECT value FROM json_each(:ids))
+ORDER BY deal_id, position;
+
+-- name: party_by_deals
+SELECT * FROM party WHERE deal_id IN (SELECT value FROM json_each(:ids))
+ORDER BY deal_id, agent_id, role;
+
+-- name: proof_counts
+SELECT deal_id, max(n) + 1 AS n FROM proof
+WHERE deal_id IN (SELECT value FROM json_each(:ids)) GROUP BY deal_id;
