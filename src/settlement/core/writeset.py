@@ -67,13 +67,13 @@ class WriteSet:
 
     agents: list[Agent] = field(default_factory=list)
     api_keys: list[ApiKey] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)  # before the deals whose heads they are
     deals_new: list[Deal] = field(default_factory=list)
     deals_changed: list[Deal] = field(default_factory=list)
     parties: list[Party] = field(default_factory=list)  # ON CONFLICT DO NOTHING
     proofs: list[Proof] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     accounts_new: list[Account] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
     txs: list[LedgerTx] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     payees: list[SettlementPayee] = field(default_factory=list)
