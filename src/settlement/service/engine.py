@@ -1,0 +1,274 @@
+"""The engine: one committer per process; what queued while the last batch committed is the next.
+
+For: every caller that moves money or appends a deal event: routes (async), workers and the CLI.
+Guarantees: nobody is answered before the COMMIT of what the answer says; the queue is bounded; one
+operation that fails unexpectedly fails alone; `close` answers everything that was taken in.
+Does not: decide (`core/operations`), know SQL, call a rail, or hold a batch back to make it larger:
+a batch of one starts at once.
+
+Design §3, spec §6. Change colour: red.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from settlement.core.errors import Busy, DatabaseUnavailable, InternalFault, ShuttingDown
+from settlement.faults import fault
+from settlement.service import batch
+from settlement.service.answers import Answer
+from settlement.service.tickets import Ticket, choose, make_ticket
+from settlement.service.waiting import Pending, WaitingRoom, deliver
+from settlement.store.database import ConstraintViolated, LostRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from settlement.core.operation import Operation, Rules
+    from settlement.core.writeset import WriteSet
+    from settlement.store.database import Database
+
+logger = logging.getLogger(__name__)
+
+_NS: Final = 1_000_000_000
+#: A rival process may win a key, a version or an account more than once in a row.
+_TRIES_ALONE: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Direct:
+    """A ticket that nobody waits for in the queue."""
+
+    ticket: Ticket
+    position: int
+
+
+class Engine:
+    """Runs operations in batches. Thread-safe; `start` before `submit`, `close` at the end."""
+
+    def __init__(
+        self,
+        db: Database,
+        rules: Rules,
+        *,
+        entropy: Callable[[], bytes],
+        queue_limit: int = 4096,
+        batch_limit: int = 256,
+        listeners: Sequence[Callable[[WriteSet], None]] = (),
+    ) -> None:
+        self._db = db
+        self._rules = rules
+        self._entropy = entropy
+        self._queue_limit = queue_limit
+        self._batch_limit = batch_limit
+        self._listeners = list(listeners)
+        self._room = WaitingRoom(db)
+        self._queue: deque[Pending] = deque()
+        self._ready = threading.Condition()
+        self._closing = False
+        self._refuse_after_ns: int | None = None
+        self._thread: threading.Thread | None = None
+        self._batches = 0
+        self._operations = 0
+        self._last_commit_ns: int | None = None
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the committer."""
+        assert self._thread is None, "an engine starts once"
+        self._thread = threading.Thread(target=self._work, name="settlement-engine", daemon=True)
+        self._thread.start()
+
+    def close(self, grace_seconds: int = 20) -> None:
+        """Take nothing more in, finish what was taken, refuse what does not fit the time, stop."""
+        with self._ready:
+            self._closing = True
+            self._refuse_after_ns = time.monotonic_ns() + grace_seconds * _NS
+            self._ready.notify()
+        if self._thread is not None:
+            self._thread.join()
+        self._refuse_queued()
+        self._room.close()
+
+    def add_listener(self, listener: Callable[[WriteSet], None]) -> None:
+        """Have a function called with what each commit wrote; it must be quick and not raise."""
+        self._listeners.append(listener)
+
+    def stats(self) -> dict[str, Any]:
+        """Figures for `/health`."""
+        last = self._last_commit_ns
+        batches = self._batches
+        return {
+            "queue_depth": len(self._queue),
+            "waiting": self._room.count(),
+            "batches": batches,
+            "operations": self._operations,
+            "batch_size_mean": round(self._operations / batches, 2) if batches else 0,
+            "last_commit_age_ms": None if last is None else (time.monotonic_ns() - last) // 10**6,
+        }
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def submit(self, op: Operation) -> Future[Answer]:
+        """Queue an operation; raises Busy and ShuttingDown. The future always gets an answer."""
+        return self._submit(op, wait_ns=0)
+
+    def execute(self, op: Operation, wait_seconds: int = 0) -> Answer:
+        """Run an operation and wait for its answer; raises Busy and ShuttingDown.
+
+        `wait_seconds`: how long to wait on for the outcome of what is running.
+        """
+        if self._thread is None:
+            return self.run_batch([op])[0]
+        return self._submit(op, wait_ns=wait_seconds * _NS).result()
+
+    async def answer(self, op: Operation, wait_seconds: int = 5) -> Answer:
+        """As `execute`, for a task of an event loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._enqueue(Pending(make_ticket(op), future, loop, wait_seconds * _NS))
+        return await future
+
+    def execute_all(self, ops: Sequence[Operation]) -> list[Answer]:
+        """Run our own operations together and wait for all; a full queue does not refuse them.
+
+        For workers: what a rail said must get into the books however many callers are queued.
+        """
+        if self._thread is None:
+            return self.run_batch(ops)
+        futures: list[Future[Answer]] = []
+        with self._ready:
+            closing = self._closing
+            for op in ops if not closing else ():
+                future: Future[Answer] = Future()
+                future.set_running_or_notify_cancel()
+                self._queue.append(Pending(make_ticket(op), future))
+                futures.append(future)
+            self._ready.notify()
+        if closing:
+            return [Answer(error=ShuttingDown()) for _ in ops]
+        return [future.result() for future in futures]
+
+    def run_batch(self, ops: Sequence[Operation]) -> list[Answer]:
+        """Run operations here and now, in as few transactions as their deals allow."""
+        waiting = deque(_Direct(make_ticket(op), n) for n, op in enumerate(ops))
+        answers: dict[int, Answer] = {}
+        while waiting:
+            taken = choose(waiting, self._batch_limit)
+            done = self._commit([item.ticket for item in taken])
+            answers.update(zip([item.position for item in taken], done, strict=True))
+        return [answers[n] for n in range(len(ops))]
+
+    def _submit(self, op: Operation, *, wait_ns: int) -> Future[Answer]:
+        future: Future[Answer] = Future()
+        # What is queued will run: a caller may stop waiting for it but cannot take it back.
+        future.set_running_or_notify_cancel()
+        self._enqueue(Pending(make_ticket(op), future, None, wait_ns))
+        return future
+
+    def _enqueue(self, pending: Pending) -> None:
+        with self._ready:
+            if self._closing:
+                raise ShuttingDown
+            if len(self._queue) >= self._queue_limit:
+                raise Busy
+            self._queue.append(pending)
+            self._ready.notify()
+
+    # --- the committer ---------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._ready:
+                while not self._queue and not self._closing:
+                    self._ready.wait()
+                if not self._queue or self._out_of_time():
+                    return
+                taken = choose(self._queue, self._batch_limit)
+            self._answer(taken, self._commit([pending.ticket for pending in taken]))
+
+    def _out_of_time(self) -> bool:
+        limit = self._refuse_after_ns
+        return limit is not None and time.monotonic_ns() >= limit
+
+    def _refuse_queued(self) -> None:
+        with self._ready:
+            left = list(self._queue)
+            self._queue.clear()
+        deliver([(pending, Answer(error=ShuttingDown())) for pending in left])
+
+    def _answer(self, taken: Sequence[Pending], answers: Sequence[Answer]) -> None:
+        """Answer everybody but those who wait for a rail, who are kept."""
+        ready: list[tuple[Pending, Answer]] = []
+        for pending, answer in zip(taken, answers, strict=True):
+            if answer.running and pending.wait_ns:
+                self._room.admit(pending, answer)
+            else:
+                ready.append((pending, answer))
+        deliver(ready)
+
+    # --- one batch -------------------------------------------------------------------------------
+
+    def _commit(self, tickets: Sequence[Ticket]) -> list[Answer]:
+        """Answers of a batch, committed. Nothing is acknowledged when the database is away."""
+        try:
+            return self._transaction(tickets)
+        except DatabaseUnavailable as error:
+            logger.warning("a batch of %d was not acknowledged: %s", len(tickets), error)
+            return [Answer(error=error, key=ticket.key) for ticket in tickets]
+        except (ConstraintViolated, LostRow):
+            if len(tickets) == 1:
+                return [self._again(tickets[0])]
+            logger.info("a batch of %d runs one by one: a rival was first", len(tickets))
+        except Exception as error:
+            # Something no decision foresaw. The batch is rolled back; alone, only the guilty fails.
+            if len(tickets) == 1:
+                return [self._failed(tickets[0], error)]
+            logger.warning("a batch of %d runs one by one", len(tickets), exc_info=True)
+        return [self._commit([ticket])[0] for ticket in tickets]
+
+    def _again(self, ticket: Ticket) -> Answer:
+        """Run one operation anew: what it collided with is committed now, and will be seen."""
+        for tries_left in reversed(range(_TRIES_ALONE)):
+            try:
+                return self._transaction([ticket])[0]
+            except DatabaseUnavailable as error:
+                return Answer(error=error, key=ticket.key)
+            except (ConstraintViolated, LostRow) as error:
+                if not tries_left:
+                    return self._failed(ticket, error)
+            except Exception as error:
+                logger.debug("not a collision any more", exc_info=True)
+                return self._failed(ticket, error)
+        raise AssertionError("the last try answers")
+
+    def _failed(self, ticket: Ticket, error: Exception) -> Answer:
+        reference = self._entropy().hex()[:16]
+        logger.error("fault %s in %s", reference, ticket.op.name, exc_info=error)
+        return Answer(error=InternalFault(reference=reference), key=ticket.key)
+
+    def _transaction(self, tickets: Sequence[Ticket]) -> list[Answer]:
+        result = self._db.transaction(lambda tx: batch.run(tx, tickets, self._rules, self._entropy))
+        fault("engine.after_commit")
+        self._batches += 1
+        self._operations += len(tickets)
+        self._last_commit_ns = time.monotonic_ns()
+        self._tell(result.writes)
+        return result.answers
+
+    def _tell(self, writes: WriteSet) -> None:
+        """Tell callers and listeners of a commit; by now nothing may make the batch fail."""
+        self._room.committed(writes)
+        for listener in self._listeners:
+            try:
+                listener(writes)
+            except Exception:
+                logger.exception("a commit listener failed")
