@@ -1,0 +1,211 @@
+"""Durable jobs: queued with the money that needs them, leased to one worker at a time.
+
+For: operations and use cases, which enqueue inside their transaction, and workers, which claim.
+Guarantees: one job per (type, dedup key), ever; finish, fail, defer and renew take effect only
+while the caller's lease holds, which the row's fence proves: a worker that overslept changes
+nothing. Lease time is the database's. A job dies after its attempts or three lost leases, an
+effect job never: what a rail was asked must be found out.
+Does not: run anything; `edge/worker.py` does.
+
+Spec §9.1. Change colour: amber.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from settlement.core.clock import SECOND_US
+from settlement.core.errors import LeaseLost
+from settlement.core.ids import JobId, uuid7_hex
+from settlement.core.rows import Job
+from settlement.core.writeset import WriteSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from settlement.store.database import Database, Tx
+
+EFFECT: Final = "effect"
+MAX_ATTEMPTS: Final = 8
+LOST_LEASES_MAX: Final = 3
+BACKOFF_MAX_SECONDS: Final = 300
+LEASE_SECONDS: Final = 60
+_ERROR_CHARACTERS: Final = 500
+
+
+class JobQueue:
+    """The job table. `randbelow` spreads retries; tests hand in their own."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        lease_seconds: int = LEASE_SECONDS,
+        randbelow: Callable[[int], int] = secrets.randbelow,
+    ) -> None:
+        self._db = db
+        self._lease_us = lease_seconds * SECOND_US
+        self._randbelow = randbelow
+
+    @property
+    def lease_seconds(self) -> int:
+        """How long a claim or a renewal lasts."""
+        return self._lease_us // SECOND_US
+
+    # --- queueing --------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        tx: Tx,
+        job_type: str,
+        deal_id: str,
+        payload: Mapping[str, Any] | None = None,
+        dedup_key: str | None = None,
+    ) -> Job:
+        """Queue a job in the caller's transaction; the job there was, whatever became of it.
+
+        A dead job is not revived: only `requeue` does that.
+        """
+        key = dedup_key or deal_id
+        job = Job(
+            job_id=JobId.prefix + uuid7_hex(tx.now_us // 1000, secrets.token_bytes(10)),
+            job_type=job_type,
+            deal_id=deal_id,
+            payload=json.dumps(payload or {}, sort_keys=True),
+            dedup_key=key,
+            status="queued",
+            attempts=0,
+            max_attempts=MAX_ATTEMPTS,
+            lost_leases=0,
+            run_at_us=tx.now_us,
+            lease_owner=None,
+            lease_fence=0,
+            lease_expires_us=None,
+            last_error=None,
+            result=None,
+            created_at=tx.now,
+            updated_at=tx.now,
+        )
+        tx.write(WriteSet(jobs=[job]))
+        return Job(**tx.one("job_find_by_dedup", job_type=job_type, dedup_key=key))
+
+    def requeue(self, job_id: str, reason: str, operator: str) -> Job | None:
+        """Give a dead or cancelled job a new life; None if there is no such job."""
+
+        def change(tx: Tx) -> Job | None:
+            note = f"requeued by {operator}: {reason}"[:_ERROR_CHARACTERS]
+            tx.run("job_requeue", job_id=job_id, reason=note, now=tx.now, now_us=tx.now_us)
+            return find_job(tx, job_id)
+
+        return self._db.transaction(change)
+
+    # --- working ---------------------------------------------------------------------------------
+
+    def claim(self, types: Sequence[str], limit: int, owner: str) -> list[Job]:
+        """Lease up to `limit` ready jobs of these types, oldest first."""
+        return self._db.transaction(lambda tx: self.claim_in(tx, types, limit, owner))
+
+    def claim_in(self, tx: Tx, types: Sequence[str], limit: int, owner: str) -> list[Job]:
+        """As `claim`, in the caller's transaction. First frees what dead owners held."""
+        tx.run("job_reclaim_expired", lost_max=LOST_LEASES_MAX, now=tx.now, now_us=tx.now_us)
+        rows = tx.all(
+            "job_claim_ready",
+            types=list(types),
+            claim_limit=limit,
+            owner=owner,
+            expires_us=tx.now_us + self._lease_us,
+            now=tx.now,
+            now_us=tx.now_us,
+        )
+        return sorted((Job(**row) for row in rows), key=lambda job: (job.run_at_us, job.job_id))
+
+    def finish(self, job: Job, result: Mapping[str, Any] | None = None) -> None:
+        """Done; raises LeaseLost when another holds it by now."""
+        text = None if result is None else json.dumps(result, sort_keys=True)
+        self._mine(job, "job_finish", result=text)
+
+    def finish_many_in(self, tx: Tx, jobs: Sequence[Job]) -> int:
+        """Finish those still leased to the caller; how many that were."""
+        ids, fences = _leases(jobs)
+        return tx.run("job_finish_many", ids=ids, fences=fences, now=tx.now) if ids else 0
+
+    def fail(self, job: Job, error: str) -> None:
+        """An attempt failed: try again later, or never. Raises LeaseLost."""
+
+        def change(tx: Tx) -> None:
+            self.fail_in(tx, job, error)
+
+        self._db.transaction(change)
+
+    def fail_in(self, tx: Tx, job: Job, error: str) -> None:
+        """As `fail`, in the caller's transaction."""
+        run_at = tx.now_us + self.backoff_us(job.attempts)
+        _change(tx, job, "job_fail", last_error=error[:_ERROR_CHARACTERS], run_at_us=run_at)
+
+    def defer_in(self, tx: Tx, job: Job, delay_us: int, why: str) -> None:
+        """Not a failure: run again later, without using an attempt. Raises LeaseLost."""
+        run_at = tx.now_us + delay_us
+        _change(tx, job, "job_defer", last_error=why[:_ERROR_CHARACTERS], run_at_us=run_at)
+
+    def renew(self, jobs: Sequence[Job]) -> int:
+        """Extend the leases that still hold; how many that were."""
+        ids, fences = _leases(jobs)
+
+        def change(tx: Tx) -> int:
+            until = tx.now_us + self._lease_us
+            return tx.run(
+                "job_renew_many",
+                ids=ids,
+                fences=fences,
+                expires_us=until,
+                now=tx.now,
+                now_us=tx.now_us,
+            )
+
+        return self._db.transaction(change) if ids else 0
+
+    def hand_back(self, owner: str) -> int:
+        """Give back whatever this owner still leases, without using an attempt."""
+        return self._db.transaction(
+            lambda tx: tx.run("job_hand_back", owner=owner, now=tx.now, now_us=tx.now_us)
+        )
+
+    def backoff_us(self, attempts: int) -> int:
+        """Delay after attempt n: uniform in (0, min(300, 2 * 2^(n-1))] seconds."""
+        seconds = min(BACKOFF_MAX_SECONDS, 2 ** min(max(attempts, 1), 16))
+        return 1 + self._randbelow(seconds * SECOND_US)
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> Job | None:
+        """One job, if there is one."""
+        return self._db.read(lambda tx: find_job(tx, job_id))
+
+    def counts(self) -> dict[str, int]:
+        """Unfinished jobs by status, for `/health`."""
+        rows = self._db.read(lambda tx: tx.all("job_count_by_status"))
+        return {row["status"]: row["jobs"] for row in rows}
+
+    def _mine(self, job: Job, query: str, **values: Any) -> None:
+        def change(tx: Tx) -> None:
+            _change(tx, job, query, **values)
+
+        self._db.transaction(change)
+
+
+def find_job(tx: Tx, job_id: str) -> Job | None:
+    """One job, in the caller's transaction."""
+    row = tx.maybe("job_find", job_id=job_id)
+    return Job(**row) if row is not None else None
+
+
+def _leases(jobs: Sequence[Job]) -> tuple[list[str], list[int]]:
+    return [job.job_id for job in jobs], [job.lease_fence for job in jobs]
+
+
+def _change(tx: Tx, job: Job, query: str, **values: Any) -> None:
+    """Change a leased job; zero rows: the lease is another's, so nothing may be recorded."""
+    if not tx.run(query, job_id=job.job_id, fence=job.lease_fence, now=tx.now, **values):
+        raise LeaseLost(name=job.job_id)
