@@ -1,0 +1,67 @@
+"""What the house asks of a rail (payment provider), and what a rail may answer.
+
+For: `service/effects.py`, which asks, and `edge/rails/*`, which answer.
+Guarantees: an answer is a proof: confirmed or refused. Whatever proves nothing (a timeout, a lost
+connection, a server error, an answer nobody can read) is `RailSilent`: the outcome is unknown, and
+asking later settles it.
+Does not: call anything.
+
+Spec §6.4. Change colour: red.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RailRequest:
+    """One thing asked of a rail. `rail_key` makes a repeat of it the same request."""
+
+    kind: str  # EffectKind
+    rail_key: str
+    obligation_key: str
+    asset: str
+    amount_minor: int
+    deal_id: str
+    destination: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RailAnswer:
+    """A proven outcome. `code` is the rail's word for a refusal."""
+
+    state: Literal["confirmed", "refused"]
+    rail_ref: str | None = None
+    code: str | None = None
+
+
+class RailSilent(Exception):
+    """The rail has not said what happened: it may have moved the money, or not."""
+
+
+class RailKeyReused(RailSilent):
+    """The rail knows this key for another request. Ours to explain; it proves nothing else."""
+
+
+class Rail(Protocol):
+    """A payment provider. Safe to call from several threads."""
+
+    @property
+    def name(self) -> str:
+        """The name effects carry."""
+        ...
+
+    @property
+    def lookup_lag_seconds(self) -> int:
+        """How long after sending `ask` may still answer "no such request" wrongly."""
+        ...
+
+    def send(self, request: RailRequest) -> RailAnswer:
+        """Do it, once per rail key; raises RailSilent."""
+        ...
+
+    def ask(self, kind: str, rail_key: str) -> RailAnswer | None:
+        """What became of it; None: no such request. Raises RailSilent, also while undecided."""
+        ...

@@ -1,0 +1,1 @@
+"""Rails: adapters of payment providers."""
