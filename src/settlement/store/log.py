@@ -9,6 +9,7 @@ Change colour: amber.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -113,22 +114,11 @@ def add_entries(
     tx: Tx, entries: Sequence[LogEntry], nodes: Sequence[tuple[int, int, bytes]]
 ) -> None:
     """Insert leaves and the subtrees that they complete."""
-    tx.many(
-        "log_entry_insert",
-        [
-            {
-                "log_index": entry.log_index,
-                "event_id": entry.event_id,
-                "deal_id": entry.deal_id,
-                "version": entry.version,
-                "leaf_hash": entry.leaf_hash,
-            }
-            for entry in entries
-        ],
-    )
+    leaves = [[e.log_index, e.event_id, e.deal_id, e.version, e.leaf_hash] for e in entries]
+    tx.run("log_entry_insert", entries=json.dumps(leaves))
     if nodes:
-        rows = [{"level": level, "idx": at, "hash": node.hex()} for level, at, node in nodes]
-        tx.many("log_node_insert", rows)
+        found = [[level, at, node.hex()] for level, at, node in nodes]
+        tx.run("log_node_insert", nodes=json.dumps(found))
 
 
 def drop_pending(tx: Tx, seqs: Sequence[int]) -> int:
