@@ -1,0 +1,152 @@
+"""The audit: every numbered check of the specification on one snapshot, read-only.
+
+For: `settlement audit`, the tests that break something, and whoever restores a backup.
+Guarantees: a check that has nothing to look at says `skipped` and why, it never passes for lack of
+data; a check that fails names its first bad row; the report's `input_hash` tells whether two
+reports are about the same rows.
+Does not: write, repair, or stop at the first failing check.
+
+Spec §16.3. Change colour: green.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from settlement.core.clock import time_text
+from settlement.service import audit_chain, audit_claims, audit_deals, audit_ledger
+from settlement.service.audit_base import AuditContext, Check, Skip
+from settlement.store.audit import AuditReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from settlement.service.audit_base import BadRow
+    from settlement.store.database import Database, Tx
+
+CHECKS: Final[tuple[Check, ...]] = tuple(
+    sorted(
+        (
+            *audit_ledger.CHECKS,
+            *audit_deals.CHECKS,
+            *audit_claims.CHECKS,
+            *audit_chain.CHECKS,
+        ),
+        key=lambda check: check.number,
+    )
+)
+
+
+class Status(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The outcome of one check."""
+
+    number: int
+    title: str
+    status: Status
+    reason: str | None = None
+    first_bad: BadRow | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form; absent members are left out."""
+        members = {
+            "number": self.number,
+            "title": self.title,
+            "status": self.status.value,
+            "reason": self.reason,
+            "first_bad": self.first_bad,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """Every finding, and what was read."""
+
+    findings: tuple[Finding, ...]
+    rows: dict[str, int]
+    input_hash: str
+    audited_at: str
+
+    @property
+    def clean(self) -> bool:
+        """True when no check failed."""
+        return not self.failed()
+
+    def failed(self) -> list[Finding]:
+        """The checks that found something."""
+        return [one for one in self.findings if one.status is Status.FAILED]
+
+    def document(self) -> dict[str, Any]:
+        """The JSON report."""
+        totals = {
+            status.value: sum(one.status is status for one in self.findings) for status in Status
+        }
+        return {
+            "ok": self.clean,
+            "audited_at": self.audited_at,
+            "input_hash": self.input_hash,
+            "totals": totals,
+            "rows": self.rows,
+            "checks": [finding.document() for finding in self.findings],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watcher:
+    """Who wants to see it go on: told each check as it starts, and the rows of every page."""
+
+    started: Callable[[Check], None] = lambda _check: None
+    turned: Callable[[int], None] = lambda _rows: None
+
+
+def run_audit(
+    db: Database, context: AuditContext | None = None, watcher: Watcher | None = None
+) -> AuditReport:
+    """Run every check on one snapshot of the database."""
+    known, seen = context or AuditContext(), watcher or Watcher()
+
+    def on_snapshot(tx: Tx) -> AuditReport:
+        reader = AuditReader(tx, seen.turned)
+        findings = []
+        for check in CHECKS:
+            seen.started(check)
+            findings.append(_run_check(check, reader, known))
+        return AuditReport(
+            findings=tuple(findings),
+            rows=reader.counts,
+            input_hash=reader.input_hash(),
+            audited_at=time_text(reader.now_us),
+        )
+
+    return db.read(on_snapshot)
+
+
+def _run_check(check: Check, reader: AuditReader, context: AuditContext) -> Finding:
+    if check.needs is not None and not reader.counts[check.needs]:
+        named = check.needs.replace("_", " ")
+        return _finding(check, Status.SKIPPED, reason=f"there are no {named} rows yet")
+    outcome = check.run(reader, context)
+    if isinstance(outcome, Skip):
+        return _finding(check, Status.SKIPPED, reason=outcome.reason)
+    if outcome is None:
+        return _finding(check, Status.OK)
+    return _finding(check, Status.FAILED, reason=outcome.get("why"), first_bad=outcome)
+
+
+def _finding(
+    check: Check, status: Status, *, reason: str | None = None, first_bad: BadRow | None = None
+) -> Finding:
+    return Finding(
+        number=check.number, title=check.title, status=status, reason=reason, first_bad=first_bad
+    )

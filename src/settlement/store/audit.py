@@ -1,0 +1,66 @@
+"""How an audit reads: pages of rows in key order, and single answers, all on one snapshot.
+
+For: `service/audit*.py`.
+Guarantees: constant memory: never more than a page of rows at once; reads only. What was streamed
+is summed into a digest, so two reports can be told to be about the same rows.
+Does not: judge anything.
+Change colour: green.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from settlement.store.database import Row, Tx
+
+PAGE_ROWS: Final = 1_000
+
+
+class AuditReader:
+    """One snapshot, read a page at a time. `turned` is told the rows of every page."""
+
+    def __init__(self, tx: Tx, turned: Callable[[int], None] | None = None) -> None:
+        self._tx = tx
+        self._turned = turned or (lambda _rows: None)
+        self._digests: dict[str, str] = {}
+        self._kept: dict[str, list[Row]] = {}
+        self.now_us = tx.now_us
+        self.counts: dict[str, int] = {row["name"]: row["n"] for row in tx.all("audit_counts")}
+
+    def first(self, query: str, **params: Any) -> Row | None:
+        """The first row of a query that looks for faults, or None."""
+        return self._tx.maybe(query, **params)
+
+    def all(self, query: str, **params: Any) -> list[Row]:
+        """A short list: rules, kinds, at most a row per check."""
+        return self._tx.all(query, **params)
+
+    def once(self, query: str) -> list[Row]:
+        """As `all`, but asked only once: several checks share the answer."""
+        if query not in self._kept:
+            self._kept[query] = self._tx.all(query)
+        return self._kept[query]
+
+    def stream(self, query: str, **start: Any) -> Iterator[Row]:
+        """Every row of a paged query, in the order of its key; `start` names the key's columns."""
+        after, digest = dict(start), hashlib.sha256()
+        while True:
+            rows = self._tx.all(query, limit=PAGE_ROWS, **after)
+            for row in rows:
+                digest.update(json.dumps(list(row.values())).encode() + b"\n")
+                yield row
+            self._turned(len(rows))
+            if len(rows) < PAGE_ROWS:
+                break
+            after = {name: rows[-1][name] for name in start}
+        self._digests[query] = digest.hexdigest()
+
+    def input_hash(self) -> str:
+        """A digest of everything streamed to its end, and of the size of every table."""
+        text = json.dumps([self.counts, self._digests], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""What an operator asks of a database: its migrations, its durability, its effects and jobs.
+
+For: `settlement doctor`, `migrate --status`, `effects`, `jobs`, and the start, which refuses a
+database whose schema is not that of this release.
+Guarantees: reads only, but for `probe`, which commits a change that changes nothing.
+Does not: judge; the commands do.
+Change colour: green.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from settlement.store.database import MigrationRefused, StatementFailed
+from settlement.store.migrate import migrations_of
+
+if TYPE_CHECKING:
+    from settlement.store.database import Database, Row, Tx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaState:
+    """Which migrations a database has, and which it lacks."""
+
+    applied: tuple[str, ...]
+    pending: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durability:
+    """What the database says about what a commit survives."""
+
+    version: str
+    journal: str
+    synchronous: str
+
+    def is_full(self, kind: str) -> bool:
+        """True when a commit that returned survives a power cut."""
+        if kind == "sqlite":
+            return self.journal == "wal" and self.synchronous == "2"
+        return self.journal == "on" and self.synchronous in ("on", "remote_apply", "remote_write")
+
+
+def schema_state(db: Database) -> SchemaState:
+    """Compare the database with this release; raises MigrationRefused when it is newer."""
+    files = [f"{file.number:04d}_{file.name}" for file in migrations_of(db.kind)]
+    try:
+        rows = db.read(lambda tx: tx.all("migration_all"))
+    except StatementFailed:  # no table of migrations: nothing was ever applied
+        rows = []
+    applied = tuple(f"{row['number']:04d}_{row['name']}" for row in rows)
+    if len(applied) > len(files):
+        raise MigrationRefused(
+            f"the database has migration {applied[-1]}, which this release does not know: "
+            "run the release that applied it, or a later one"
+        )
+    return SchemaState(applied=applied, pending=tuple(files[len(applied) :]))
+
+
+def durability(db: Database) -> Durability:
+    """Version and the two settings that decide what a commit survives."""
+    row = db.read(lambda tx: tx.one("operator_durability"))
+    return Durability(
+        version=str(row["version"]),
+        journal=str(row["journal"]),
+        synchronous=str(row["synchronous"]),
+    )
+
+
+def probe(db: Database) -> int:
+    """Commit something; returns the time stamp the database gave it, in microseconds."""
+
+    def write(tx: Tx) -> int:
+        tx.run("operator_probe")
+        return tx.now_us
+
+    return db.transaction(write)
+
+
+def last_head_time(db: Database) -> str | None:
+    """When the last tree head was signed."""
+    time: str | None = db.read(lambda tx: tx.one("operator_last_time"))["at"]
+    return time
+
+
+def effects(db: Database, state: str, limit: int) -> list[Row]:
+    """The latest effects, in that state or in any when it is empty."""
+    return db.read(lambda tx: tx.all("operator_effects", state=state, limit=limit))
+
+
+def jobs(db: Database, state: str, limit: int) -> list[Row]:
+    """The latest jobs, in that state or in any when it is empty."""
+    return db.read(lambda tx: tx.all("operator_jobs", state=state, limit=limit))
