@@ -135,19 +135,24 @@ def made(*, signed: bool = False) -> dict[str, Any]:
     return json.loads(json.dumps(document))  # type: ignore[no-any-return]  # an object, just made
 
 
+def hash_of(document: dict[str, Any]) -> str:
+    """The hash a bundle with these members must claim."""
+    return bundle.bundle_hash(
+        document.get("spec_version"),
+        document["deal_id"],
+        document["proofs"],
+        document["events"],
+        document["merkle_inclusion"],
+    )
+
+
 def rehash(document: dict[str, Any]) -> None:
     """What a forger does after a change: make chain and bundle hash agree again."""
     prev = ""
     for event in document["events"]:
         event["prev_hash"] = prev
         prev = event["hash"] = hashes.event_hash(event)
-    document["bundle_hash"] = bundle.bundle_hash(
-        document["spec_version"],
-        document["deal_id"],
-        document["proofs"],
-        document["events"],
-        document["merkle_inclusion"],
-    )
+    document["bundle_hash"] = hash_of(document)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -241,17 +246,36 @@ def test_a_rehashed_forgery_is_not_in_the_log() -> None:
     assert not theirs(document)["verified"]
 
 
+def test_a_chain_with_an_event_left_out_is_broken() -> None:
+    """Catches events that hash one by one but do not follow each other."""
+    document = made()
+    del document["events"][1]
+    document["bundle_hash"] = hash_of(document)
+    report = ours(document)
+    assert report.step("bundle_hash").result is StepResult.PASS
+    assert report.step("event_chain").result is StepResult.FAIL
+    assert not theirs(document)["verified"]
+
+
+def test_a_good_head_of_another_tree_is_refused() -> None:
+    """Catches a proof and a head that are each right, but not of one tree."""
+    document = made()
+    head = document["signed_tree_head"]
+    other = merkle.leaf_hash(b"another log").hex()
+    text = checkpoint.sth_text(head["log_id"], head["tree_size"], other, head["timestamp"])
+    head["root_hash"] = other
+    head["signature"] = base64.b64encode(LOG.sign(text.encode())).decode()
+    report = ours(document)
+    assert report.step("sth_signature").result is StepResult.PASS
+    assert report.step("cross_reference").result is StepResult.FAIL
+    assert not theirs(document)["verified"]
+
+
 def test_two_events_with_one_leaf_are_ambiguous() -> None:
     """Catches a leaf bound to the first event that matches."""
     document = made()
     document["events"].append(copy.deepcopy(document["events"][2]))
-    document["bundle_hash"] = bundle.bundle_hash(
-        "2.0.0",
-        "deal_1",
-        document["proofs"],
-        document["events"],
-        document["merkle_inclusion"],
-    )
+    document["bundle_hash"] = hash_of(document)
     assert ours(document).step("cross_reference").result is StepResult.FAIL
     assert theirs(document)["steps"]["cross_reference"]["leaf_binding"] == "anchor_ambiguous"
 
@@ -363,12 +387,6 @@ def test_the_legacy_hash_has_its_own_separators() -> None:
     """Catches the compact form used where spec_version is absent."""
     document = made()
     del document["spec_version"]
-    document["bundle_hash"] = bundle.bundle_hash(
-        None,
-        document["deal_id"],
-        document["proofs"],
-        document["events"],
-        document["merkle_inclusion"],
-    )
+    document["bundle_hash"] = hash_of(document)
     assert ours(document).verified
     assert theirs(document)["verified"]

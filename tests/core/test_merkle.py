@@ -135,6 +135,7 @@ def test_all_sizes_to_64_agree_and_wrong_sizes_are_refused(stored: Stored) -> No
                 assert not merkle.verify_consistency(first + 1, second, old, new, proof)
                 assert not merkle.verify_consistency(first, second, new, old, proof)
                 assert not merkle.verify_consistency(first, second, old, old, proof)
+                assert not merkle.verify_consistency(first, second, LEAVES[299], new, proof)
                 assert not merkle.verify_consistency(first, second, old, new, [*proof, new])
                 assert not merkle.verify_consistency(first, second, old, new, proof[:-1])
 
@@ -168,6 +169,17 @@ def test_inclusion_bounds_are_checked_here() -> None:
     assert not check(leaf[:31], 0, 1, [], leaf[:31])
     assert not check(leaf, 0, 1, [leaf], leaf)
     assert not check(leaf, 0, 2, [LEAVES[1][:31]], naive_root(0, 2))
+
+
+def test_a_proof_of_a_smaller_tree_is_none_of_a_larger() -> None:
+    """Catches a verifier that stops when the hashes agree, though the sizes do not."""
+    for small, large in ((4, 8), (1, 2), (4, 5), (8, 300)):
+        proof, root = naive_path(0, 0, small), naive_root(0, small)
+        assert merkle.verify_inclusion(LEAVES[0], 0, small, proof, root)
+        assert not merkle.verify_inclusion(LEAVES[0], 0, large, proof, root)
+    proof, roots = naive_proof(3, 0, 4), (naive_root(0, 3), naive_root(0, 4))
+    assert merkle.verify_consistency(3, 4, *roots, proof)
+    assert not merkle.verify_consistency(3, 8, *roots, proof)
 
 
 positions = st.integers(1, SIZES).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n)))
