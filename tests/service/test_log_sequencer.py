@@ -20,13 +20,12 @@ from settlement.service.log import LogSettings, Sequencer
 from settlement.signing import verify_ed25519
 from settlement.store import log as rows
 from settlement.store.database import open_database
-from settlement.store.events import load_chain
 from tests.support.logs import (
     MemorySigner,
     append_events,
     append_many,
+    check_log,
     heads_of,
-    naive_leaf,
     naive_root,
     next_event,
     raw_sql,
@@ -57,27 +56,6 @@ def drain(sequencer: Sequencer) -> int:
     while done := sequencer.run_once():
         total += done
     return total
-
-
-def check_log(db: Database) -> list[bytes]:
-    """Every event once, dense, in its deal's order, with the leaf the definition gives it."""
-    found = entries(db)
-    assert [entry.log_index for entry in found] == list(range(len(found)))
-    leaves = []
-    next_version: dict[str, int] = {}
-    chains = {
-        deal_id: db.read(lambda tx, deal_id=deal_id: load_chain(tx, deal_id))  # type: ignore[misc]  # a default binds the loop's value
-        for deal_id in {entry.deal_id for entry in found}
-    }
-    for entry in found:
-        assert entry.version == next_version.get(entry.deal_id, 0)
-        next_version[entry.deal_id] = entry.version + 1
-        event = chains[entry.deal_id][entry.version]
-        assert entry.event_id == event.event_id
-        assert entry.leaf_hash == naive_leaf(event).hex()
-        leaves.append(naive_leaf(event))
-    assert next_version == {deal_id: len(chain) for deal_id, chain in chains.items()}
-    return leaves
 
 
 def test_events_get_dense_indexes_in_the_order_of_their_deal(db: Database) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -19,12 +20,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from settlement.core.rows import Event
 from settlement.core.writeset import WriteSet
-from settlement.store.database import ConstraintViolated
+from settlement.service.log import LogSettings, Sequencer
+from settlement.store.database import ConstraintViolated, open_database
 from settlement.store.events import load_chain
-from settlement.store.log import find_head
+from settlement.store.log import entries_page, find_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from multiprocessing.synchronize import Event as EventType
+    from pathlib import Path
 
     from settlement.core.checkpoint import TreeHead
     from settlement.store.database import Database, Tx
@@ -97,6 +101,49 @@ def append_many(db: Database, deal_ids: Sequence[str]) -> None:
     db.transaction(
         lambda tx: tx.write(WriteSet(events=[next_event([], one, tx.now) for one in deal_ids]))
     )
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def append_at_random(url: str, seed: int, deals: int, count: int) -> None:
+    """A process that appends to chains it shares with others, in an order of its own."""
+    db = open_database(url)
+    choose = random.Random(seed)
+    for _ in range(count):
+        append_events(db, f"deal_{choose.randrange(deals)}", choose.randrange(1, 4))
+    db.close()
+
+
+def sequence_until(url: str, checkpoint: Path, stop: EventType) -> None:
+    """A process that sequences and signs with a lease that lapses at once, so rivals take turns."""
+    db = open_database(url)
+    settings = LogSettings(batch=7, lease_seconds=0, head_interval_us=0, checkpoint_file=checkpoint)
+    sequencer = Sequencer(db, MemorySigner(), settings)
+    while not stop.is_set():
+        sequencer.step()
+    db.close()
+
+
+def check_log(db: Database) -> list[bytes]:
+    """Every event once, dense, in its deal's order, with the leaf the definition gives it."""
+    found = db.read(lambda tx: entries_page(tx, 0, 1_000_000))
+    assert [entry.log_index for entry in found] == list(range(len(found)))
+    chains = {
+        deal_id: db.read(lambda tx, deal_id=deal_id: load_chain(tx, deal_id))  # type: ignore[misc]  # a default binds the loop's value
+        for deal_id in {entry.deal_id for entry in found}
+    }
+    leaves = []
+    next_version = dict.fromkeys(chains, 0)
+    for entry in found:
+        assert entry.version == next_version[entry.deal_id]
+        next_version[entry.deal_id] += 1
+        event = chains[entry.deal_id][entry.version]
+        assert entry.event_id == event.event_id
+        assert entry.leaf_hash == naive_leaf(event).hex()
+        leaves.append(naive_leaf(event))
+    assert next_version == {deal_id: len(chain) for deal_id, chain in chains.items()}
+    return leaves
 
 
 # --- the naive tree ------------------------------------------------------------------------------
