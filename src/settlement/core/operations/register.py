@@ -10,11 +10,16 @@ Spec §4.2, §12.1. Change colour: amber.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from settlement.core.canonical import sha256_hex
+from settlement.core.events import FROM_CALL, Actor, Chain
+from settlement.core.ids import system_stream
 from settlement.core.operation import Call, Context, Decision
+from settlement.core.operations._common import authority_of
 from settlement.core.state import Footprint, Needs, State
+from settlement.core.writeset import WriteSet
 
 if TYPE_CHECKING:
     from settlement.core.principal import Principal
@@ -49,5 +54,31 @@ class Register:
         return Needs()
 
     def decide(self, state: State, ctx: Context) -> Decision:
-        """Agent, key and AGENT_REGISTERED."""
-        raise NotImplementedError
+        """Write agent, key and AGENT_REGISTERED; nothing can be refused."""
+        # ---- point of no return: construction only
+        writes = WriteSet()
+        agent = replace(self.agent, created_at=ctx.now)
+        writes.agents.append(agent)
+        writes.api_keys.append(replace(self.key, agent_id=agent.agent_id, created_at=ctx.now))
+        chain = Chain(
+            deal_id=system_stream(agent.agent_id), version=0, head_hash="", ctx=ctx, writes=writes
+        )
+        by = Actor(
+            actor_id=agent.agent_id, authority=authority_of(self.principal), source=FROM_CALL
+        )
+        chain.append(
+            "AGENT_REGISTERED",
+            by,
+            {
+                "agent_id": agent.agent_id,
+                "name_hash": sha256_hex(agent.name),
+                "key_id": self.key.key_id,
+            },
+        )
+        result = {
+            "agent_id": agent.agent_id,
+            "name": agent.name,
+            "status": agent.status,
+            "registered_at": agent.created_at,
+        }
+        return Decision(result=result, writes=writes)
