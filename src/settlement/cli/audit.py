@@ -1,0 +1,131 @@
+"""`settlement audit`: every numbered check of the specification, on one snapshot, read-only.
+
+Exit 0 when nothing was found, 1 when a check failed, 2 when the audit could not be made.
+Does not: repair anything or need a server; it may run beside one.
+Change colour: green.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import rich_click as click
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from settlement.cli.output import (
+    EXIT_NO,
+    EXIT_OK,
+    console,
+    database_option,
+    emit,
+    json_option,
+    notes,
+    opened,
+    settings_from_environment,
+)
+from settlement.service.audit import CHECKS, Status, Watcher, run_audit
+from settlement.service.audit_base import AuditContext
+from settlement.service.checkpoint_file import CheckpointFile
+from settlement.signing import Ed25519FileSigner, verify_ed25519
+
+if TYPE_CHECKING:
+    from settlement.config import Settings
+    from settlement.service.audit import AuditReport
+    from settlement.service.audit_base import Check
+
+_MARKS = {
+    Status.OK: "[green]ok[/]",
+    Status.FAILED: "[bold red]FAILED[/]",
+    Status.SKIPPED: "[dim]skipped[/]",
+}
+
+
+@click.command()
+@click.option("--only-failed", is_flag=True, help="Leave out checks that passed or were skipped.")
+@database_option
+@json_option
+def audit(*, only_failed: bool, database: str | None, as_json: bool) -> int:
+    """Check the books, the chains and the log: amounts, holds, fees, hashes, tree heads.
+
+    Reads one snapshot, names the first bad row of each check, and exits 1 if there is one.
+    """
+    settings = settings_from_environment(database=database)
+    context = _known_outside(settings)
+    with opened(settings, must_exist=True, migrated=True) as db:
+        if as_json or not sys.stderr.isatty():
+            report = run_audit(db, context)
+        else:
+            with _Bar() as bar:
+                report = run_audit(db, context, bar.watcher())
+    if as_json:
+        emit(report.document())
+    else:
+        _show(report, only_failed=only_failed)
+    return EXIT_OK if report.clean else EXIT_NO
+
+
+def _known_outside(settings: Settings) -> AuditContext:
+    """The public key and the last head, which are kept outside the database."""
+    keys = {}
+    if settings.signing_key_file.exists():
+        signer = Ed25519FileSigner(settings.signing_key_file, settings.log_key_id)
+        keys[signer.key_id] = signer.public_key
+    checkpoint = CheckpointFile(settings.checkpoint_file).read()
+    return AuditContext(public_keys=keys, verify=verify_ed25519, checkpoint=checkpoint)
+
+
+class _Bar:
+    """A bar over the checks, and the rows read so far."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rows]:,} rows"),
+            console=notes(),
+            transient=True,
+        )
+        self._task = self._progress.add_task("audit", total=len(CHECKS), rows=0)
+        self._rows = 0
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def watcher(self) -> Watcher:
+        return Watcher(started=self._started, turned=self._turned)
+
+    def _started(self, check: Check) -> None:
+        self._progress.update(
+            self._task, advance=1, description=f"{check.number:2} {check.title[:50]:50}"
+        )
+
+    def _turned(self, rows: int) -> None:
+        self._rows += rows
+        self._progress.update(self._task, rows=self._rows)
+
+
+def _show(report: AuditReport, *, only_failed: bool) -> None:
+    out = console()
+    table = Table("no", "check", "result", "why")
+    for finding in report.findings:
+        if only_failed and finding.status is not Status.FAILED:
+            continue
+        why = escape(finding.reason or "")
+        table.add_row(str(finding.number), finding.title, _MARKS[finding.status], why)
+    if table.row_count:
+        out.print(table)
+    for finding in report.failed():
+        shown = json.dumps(finding.first_bad, ensure_ascii=False, default=str)
+        out.print(f"[bold red]{finding.number}[/] first bad row: {escape(shown)}")
+    failed = len(report.failed())
+    verdict = f"[bold red]{failed} failed[/]" if failed else "[bold green]clean[/]"
+    out.print(f"{verdict}; {sum(report.rows.values()):,} rows; input {report.input_hash[:16]}")

@@ -1,0 +1,79 @@
+"""Logging of a process: lines a person reads on a terminal, JSON lines everywhere else.
+
+Guarantees: API keys, quote ids and whatever else is a bearer secret by its form never reach a log,
+whoever wrote the message; a line is one line.
+Does not: choose what is logged, or log requests.
+Change colour: green.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING, Final
+
+from settlement.config import LogFormat
+from settlement.core.clock import time_text
+
+if TYPE_CHECKING:
+    from settlement.config import Settings
+
+#: API keys, quotes, webhook secrets: their prefix stays, so that a line still says what was there.
+_SECRET: Final = re.compile(r"\b(a2a_[0-9a-f]{0,16}_?|quote_|whsec_)[0-9A-Za-z+/=_-]{8,}")
+
+
+def without_secrets(text: str) -> str:
+    """The text with every bearer secret cut down to its prefix."""
+    return _SECRET.sub(r"\1…", text)
+
+
+class _Formatter(logging.Formatter):
+    """What both forms share: the message, its exception, and no secrets."""
+
+    def said(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        return without_secrets(text)
+
+    def at(self, record: logging.LogRecord) -> str:
+        return time_text(int(record.created * 1_000_000))
+
+
+class TextFormatter(_Formatter):
+    """For people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time of day, level, who, what."""
+        clock = self.at(record)[11:23]
+        return f"{clock} {record.levelname.lower():7} {record.name}: {self.said(record)}"
+
+
+class JsonFormatter(_Formatter):
+    """For machines: one object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """at, level, logger, message."""
+        members = {
+            "at": self.at(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self.said(record),
+        }
+        return json.dumps(members, ensure_ascii=False)
+
+
+def set_up(settings: Settings) -> None:
+    """Send every logger of this process to standard error, in the form the settings name."""
+    as_text = settings.log_format is LogFormat.TEXT or (
+        settings.log_format is LogFormat.AUTO and sys.stderr.isatty()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.value.upper())
+    # The server's own start and stop lines say what our announcement says better.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -1,0 +1,174 @@
+"""How commands speak: JSON or text, one sentence per refusal, and the one table kind -> exit code.
+
+For: every command.
+Guarantees: with `--json`, standard output holds one JSON object, also for a refusal; what a person
+should read beside it goes to standard error. An unforeseen failure is one sentence too; its
+traceback is shown when SETTLEMENT_LOG_LEVEL is debug.
+Does not: swallow anything: every failure ends in a non-zero exit code.
+Change colour: green.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import rich_click as click
+from rich.console import Console
+
+from settlement.config import ConfigError, Settings, load, unknown_settings
+from settlement.core.errors import Kind, SettlementError
+from settlement.signing import SigningKeyError
+from settlement.store.database import MigrationRefused, open_database
+from settlement.store.operator import schema_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from settlement.store.database import Database
+
+EXIT_OK: Final = 0
+#: A check was made and its answer is no: a bundle, an audit, a doctor's finding.
+EXIT_NO: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_STOPPED: Final = 130
+#: The one table of exit codes. 3 is kept for "a server is running" (spec §17.2).
+EXIT_BY_KIND: Final[Mapping[Kind, int]] = {
+    Kind.INVALID: EXIT_USAGE,
+    Kind.UNAUTHENTICATED: 4,
+    Kind.FORBIDDEN: 4,
+    Kind.NOT_FOUND: 5,
+    Kind.REJECTED: 6,
+    Kind.CONFLICT: 7,
+    Kind.EXHAUSTED: 8,
+    Kind.UNAVAILABLE: 9,
+    Kind.CORRUPT: 10,
+}
+
+database_option = click.option(
+    "--database",
+    metavar="URL",
+    help="Instead of SETTLEMENT_DATABASE: sqlite:///... or postgresql://...",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
+)
+
+
+def console() -> Console:
+    """Where people read: standard output, plain when it is no terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def notes() -> Console:
+    """Remarks that must not mix with an answer: standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def emit(document: Mapping[str, Any]) -> None:
+    """Print the one JSON object."""
+    click.echo(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def settings_from_environment(**overrides: str | None) -> Settings:
+    """The settings of this process; names that are not settings are remarked on."""
+    for name, meant in unknown_settings(os.environ):
+        hint = f"did you mean {meant}?" if meant else "`settlement settings` lists them."
+        notes().print(f"[yellow]{name} is not a setting[/]; {hint}")
+    given = {name: text for name, text in overrides.items() if text is not None}
+    return load(os.environ, **given)
+
+
+@contextmanager
+def opened(
+    settings: Settings, *, must_exist: bool = False, migrated: bool = False
+) -> Iterator[Database]:
+    """The database, closed at the end.
+
+    `must_exist`: do not make an SQLite file where there is none. `migrated`: refuse a database
+    whose schema is not this release's.
+    """
+    path = settings.sqlite_path
+    if must_exist and path is not None and not path.exists():
+        raise ConfigError(
+            "SETTLEMENT_DATABASE",
+            settings.database,
+            "there is no such file",
+            "`settlement serve` or `settlement migrate` makes it.",
+        )
+    db = open_database(settings.database)
+    try:
+        if migrated and (pending := schema_state(db).pending):
+            raise MigrationRefused(
+                f"the database lacks migration {pending[0]}: run `settlement migrate`"
+            )
+        yield db
+    finally:
+        db.close()
+
+
+def run(app: click.Command, arguments: list[str]) -> int:
+    """Run a command; the exit code of what became of it."""
+    as_json = "--json" in arguments
+    sys.excepthook = _unforeseen
+    try:
+        outcome = app.main(arguments, prog_name="settlement", standalone_mode=False)
+    except click.ClickException as error:
+        return _usage(error, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        notes().print("Stopped.")
+        return EXIT_STOPPED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has left; that is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except (SettlementError, ConfigError, SigningKeyError, MigrationRefused, OSError) as error:
+        return _refusal(*_told(error), as_json=as_json)
+    return outcome if isinstance(outcome, int) else EXIT_OK
+
+
+def _told(error: Exception) -> tuple[str, str, int]:
+    """Code, sentence and exit code of a refusal."""
+    match error:
+        case SettlementError():
+            return error.code, error.detail, EXIT_BY_KIND[error.kind]
+        case MigrationRefused():
+            return "migration_refused", f"{error}.", EXIT_NO
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return "system_error", f"{where}{error.strerror or error}.", EXIT_NO
+    return "setting_invalid", str(error), EXIT_USAGE
+
+
+def _refusal(code: str, sentence: str, exit_code: int, *, as_json: bool) -> int:
+    if as_json:
+        emit({"ok": False, "error": code, "detail": sentence})
+    else:
+        notes().print("[bold red]Error:[/] ", end="")
+        notes().print(sentence, markup=False)
+    return exit_code
+
+
+def _usage(error: click.ClickException, *, as_json: bool) -> int:
+    if as_json:
+        emit({"ok": False, "error": "usage", "detail": error.format_message()})
+    else:
+        error.show()
+    return error.exit_code
+
+
+def _unforeseen(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """A fault of ours: one sentence; the traceback only for whoever asked for debug."""
+    notes().print(
+        f"[bold red]Fault:[/] the program failed ({kind.__name__}: {error})."
+        " Run it again with SETTLEMENT_LOG_LEVEL=debug for the details, and report them.",
+        markup=True,
+    )
+    if os.environ.get("SETTLEMENT_LOG_LEVEL", "").lower() == "debug":
+        sys.__excepthook__(kind, error, trace)

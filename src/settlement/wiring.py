@@ -1,0 +1,194 @@
+"""The assembly: settings in, running services out, and everything closed in the right order.
+
+For: `settlement serve` and `settlement worker`, and tests that want the whole house.
+Guarantees: nothing runs before the database has the schema of this release and the log has been
+compared with its checkpoint file; a log behind it makes the process read-only (spec §17.2). What
+`start` opened, `close` closes in reverse: first nothing new is taken, then what was taken is
+answered, then leases go back, then the database.
+Does not: listen, migrate, or decide anything.
+
+Spec §9.3, §17.2. Change colour: amber.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from settlement.config import SIMULATED, ConfigError, Settings
+from settlement.core.operation import Rules
+from settlement.edge.rails.simulated import SimulatedRail
+from settlement.edge.worker import Loop, Worker, has_events, has_jobs
+from settlement.service.bundles import Bundles
+from settlement.service.effects import EffectRunner
+from settlement.service.engine import Engine
+from settlement.service.jobs import JobQueue
+from settlement.service.log import LogSettings, Sequencer
+from settlement.service.log_views import LogViews
+from settlement.service.outbox import Outbox
+from settlement.signing import Ed25519FileSigner, SigningKeyError
+from settlement.store.database import MigrationRefused, open_database
+from settlement.store.operator import schema_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from settlement.core.clock import Clock
+    from settlement.core.errors import BehindCheckpoint
+    from settlement.core.rail import Rail
+    from settlement.signing import Signer
+    from settlement.store.database import Database
+
+logger = logging.getLogger(__name__)
+
+_SEED_BYTES: Final = 16
+_SEQUENCER_SECONDS: Final = 0.25
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """The house, assembled. Built by `build`; `start` once, `close` once."""
+
+    settings: Settings
+    rules: Rules
+    db: Database
+    engine: Engine
+    sequencer: Sequencer
+    bundles: Bundles
+    log_views: LogViews
+    signer: Signer | None
+    jobs: JobQueue
+    rails: Mapping[str, Rail]
+    effects: EffectRunner
+    outbox: Outbox
+    worker: Worker
+    #: Why this process writes nothing, if it does not.
+    behind: BehindCheckpoint | None = None
+    _loops_run: bool = field(default=False, repr=False)
+
+    def start(self, *, with_loops: bool = True) -> None:
+        """Compare the log with its checkpoint, then start the engine and, if wanted, the loops.
+
+        Raises CheckpointDiverged when the log contradicts what was signed.
+        """
+        self.behind = self.sequencer.check_checkpoint()
+        if self.behind is not None:
+            logger.critical("read-only: %s", self.behind.detail)
+            self.engine.refuse(self.behind)
+            return
+        self.engine.add_listener(self.worker.committed)
+        self.engine.start()
+        if with_loops:
+            self.worker.start()
+            self._loops_run = True
+
+    def close(self) -> None:
+        """Finish what was taken, hand back what was leased, let go of the database."""
+        self.engine.close()
+        if self._loops_run:
+            self.worker.stop()
+            self._loops_run = False
+        self.effects.close()
+        self.sequencer.close()
+        self.db.close()
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Services:
+    """Open and connect everything; nothing runs yet. `clock` stamps transactions on SQLite.
+
+    Raises ConfigError for a signing key that cannot be used, MigrationRefused for a database that
+    is not at this release.
+    """
+    signer = _signer(settings)
+    rails = _rails(settings)
+    db = open_database(settings.database, clock)
+    try:
+        if pending := schema_state(db).pending:
+            raise MigrationRefused(
+                f"the database lacks migration {pending[0]}: run `settlement migrate`"
+            )
+        return _connect(settings, db, signer, rails)
+    except BaseException:
+        db.close()
+        raise
+
+
+def _connect(
+    settings: Settings, db: Database, signer: Signer | None, rails: Mapping[str, Rail]
+) -> Services:
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    rules = rules_of(settings)
+    jobs = JobQueue(db, lease_seconds=settings.job_lease_seconds)
+    engine = Engine(
+        db,
+        rules,
+        entropy=lambda: secrets.token_bytes(_SEED_BYTES),
+        queue_limit=settings.queue_limit,
+        batch_limit=settings.batch_limit,
+    )
+    log_settings = LogSettings(log_id=settings.log_id, checkpoint_file=settings.checkpoint_file)
+    sequencer = Sequencer(db, signer, log_settings, owner=owner)
+    bundles = Bundles(db, sequencer, signer)
+    effects = EffectRunner(db, engine, jobs, rails, owner=owner)
+    outbox = Outbox(db)
+    loops = [
+        Loop(name="effects", step=effects.step, wakes=has_jobs),
+        Loop(name="outbox", step=outbox.step, wakes=has_events),
+        Loop(
+            name="sequencer",
+            step=sequencer.step,
+            interval_seconds=_SEQUENCER_SECONDS,
+            wakes=has_events,
+        ),
+    ]
+    return Services(
+        settings=settings,
+        rules=rules,
+        db=db,
+        engine=engine,
+        sequencer=sequencer,
+        bundles=bundles,
+        log_views=LogViews(db, bundles, signer, settings.log_id),
+        signer=signer,
+        jobs=jobs,
+        rails=rails,
+        effects=effects,
+        outbox=outbox,
+        worker=Worker(loops, jobs=jobs, owner=owner),
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The settings that decisions depend on."""
+    return Rules(
+        sandbox=settings.sandbox,
+        default_asset=settings.default_asset,
+        fee_policy=settings.fee_policy,
+        quote_days=settings.quote_days,
+        default_price_minor=settings.default_price_minor,
+        rail=settings.rail,
+        rails_charging_alone=frozenset({SIMULATED}),
+        payout_rails={settings.rail.upper(): settings.rail},
+        public_url=settings.base_url,
+    )
+
+
+def _rails(settings: Settings) -> dict[str, Rail]:
+    return {SIMULATED: SimulatedRail(settings.rail_dir)}
+
+
+def _signer(settings: Settings) -> Signer:
+    """The log's key. A sandbox makes one at its first start; live never does."""
+    path, key_id = settings.signing_key_file, settings.log_key_id
+    try:
+        if settings.sandbox:
+            return Ed25519FileSigner.open_or_create(path, key_id)
+        return Ed25519FileSigner(path, key_id)
+    except SigningKeyError as error:
+        raise ConfigError(
+            "SETTLEMENT_SIGNING_KEY_FILE", str(path), error.reason, error.advice
+        ) from error
