@@ -20,7 +20,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from settlement.core.errors import Busy, DatabaseUnavailable, InternalFault, ShuttingDown
+from settlement.core.errors import (
+    Busy,
+    DatabaseUnavailable,
+    InternalFault,
+    ShuttingDown,
+    from_record,
+)
 from settlement.faults import fault
 from settlement.service import batch
 from settlement.service.answers import Answer
@@ -31,6 +37,7 @@ from settlement.store.database import ConstraintViolated, LostRow
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from settlement.core.errors import SettlementError
     from settlement.core.operation import Operation, Rules
     from settlement.core.writeset import WriteSet
     from settlement.store.database import Database
@@ -73,6 +80,7 @@ class Engine:
         self._queue: deque[Pending] = deque()
         self._ready = threading.Condition()
         self._closing = False
+        self._refusal: SettlementError | None = None
         self._refuse_after_ns: int | None = None
         self._thread: threading.Thread | None = None
         self._batches = 0
@@ -98,6 +106,10 @@ class Engine:
         self._refuse_queued()
         self._room.close()
 
+    def refuse(self, why: SettlementError) -> None:
+        """Answer every operation with this refusal from now on: the process is read-only."""
+        self._refusal = why
+
     def add_listener(self, listener: Callable[[WriteSet], None]) -> None:
         """Have a function called with what each commit wrote; it must be quick and not raise."""
         self._listeners.append(listener)
@@ -108,6 +120,7 @@ class Engine:
         batches = self._batches
         return {
             "queue_depth": len(self._queue),
+            "closing": self._closing,
             "waiting": self._room.count(),
             "batches": batches,
             "operations": self._operations,
@@ -159,6 +172,7 @@ class Engine:
 
     def run_batch(self, ops: Sequence[Operation]) -> list[Answer]:
         """Run operations here and now, in as few transactions as their deals allow."""
+        self._raise_refusal()
         waiting = deque(_Direct(make_ticket(op), n) for n, op in enumerate(ops))
         answers: dict[int, Answer] = {}
         while waiting:
@@ -174,7 +188,12 @@ class Engine:
         self._enqueue(Pending(make_ticket(op), future, None, wait_ns))
         return future
 
+    def _raise_refusal(self) -> None:
+        if self._refusal is not None:
+            raise from_record(self._refusal.to_record())  # a fresh one: raising marks an exception
+
     def _enqueue(self, pending: Pending) -> None:
+        self._raise_refusal()
         with self._ready:
             if self._closing:
                 raise ShuttingDown
