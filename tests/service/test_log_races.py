@@ -21,6 +21,7 @@ from settlement.store.database import Database, open_database
 from tests.support.logs import (
     MemorySigner,
     append_at_random,
+    append_events,
     check_log,
     naive_root,
     sequence_until,
@@ -86,6 +87,47 @@ def test_two_sequencers_and_many_writers_make_one_log(database_url: str, tmp_pat
     assert sizes == sorted(sizes)
     assert set(filed) <= set(heads)
     assert head_from_document(json.loads(path.read_text("utf-8"))) == heads[-1]
+    db.close()
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(
+    "point",
+    ["log.before_indexes", "log.after_indexes", "log.before_head", "log.before_checkpoint_file"],
+)
+def test_a_sequencer_killed_anywhere_leaves_a_log_that_goes_on(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    db = open_database(database_url)
+    db.migrate()
+    path = tmp_path / "checkpoint.json"
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    append_events(db, "deal_a", 5)
+    append_events(db, "deal_b", 15)
+    monkeypatch.setenv("SETTLEMENT_FAULTS", f"{point}:kill@2")
+    victim = context.Process(target=sequence_until, args=(database_url, path, stop))
+    victim.start()
+    monkeypatch.delenv("SETTLEMENT_FAULTS")
+    append_events(db, "deal_a", 5)
+    victim.join(60)
+    assert victim.exitcode == -9, "the point was not reached"
+
+    signer = MemorySigner()
+    settings = LogSettings(head_interval_us=0, checkpoint_file=path)
+    restarted = Sequencer(db, signer, settings)
+    assert restarted.check_checkpoint() is None
+    last = db.read(rows.find_head)
+    filed = json.loads(path.read_text("utf-8")) if path.exists() else None
+    assert filed == (last.document() if last else None)
+    while restarted.step():
+        pass
+    restarted.sign()
+    leaves = check_log(db)
+    assert len(leaves) == 25
+    heads = all_heads(db, 25)
+    assert heads[-1].tree_size == 25
+    check_heads(db, heads, leaves, signer)
     db.close()
 
 

@@ -18,7 +18,7 @@ import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from settlement.core.rows import Event
+from settlement.core.rows import Deal, DealState, Event, Proof
 from settlement.core.writeset import WriteSet
 from settlement.service.log import LogSettings, Sequencer
 from settlement.store.database import ConstraintViolated, open_database
@@ -100,6 +100,89 @@ def append_many(db: Database, deal_ids: Sequence[str]) -> None:
     """The first event of many new chains, in one transaction."""
     db.transaction(
         lambda tx: tx.write(WriteSet(events=[next_event([], one, tx.now) for one in deal_ids]))
+    )
+
+
+# --- deals ---------------------------------------------------------------------------------------
+
+
+def make_deal(db: Database, deal_id: str, proof_data: dict[str, Any] | None = None) -> None:
+    """A deal with one proof and its PROOF_READY event, as a proof pack leaves them."""
+
+    def make(tx: Tx) -> None:
+        facts = {"proof_hash": "a" * 64, "price_minor": 9900, "seller": "agent_test"}
+        event = next_event([], deal_id, tx.now, event_type="PROOF_READY", payload=facts)
+        proof = Proof(
+            deal_id=deal_id,
+            n=0,
+            proof_type="completion_photo",
+            proof_hash="a" * 64,
+            proof_data=json.dumps(proof_data or {"photo_url": "https://example.com/1"}),
+            attachment_url=None,
+            parent_proof_ids="[]",
+            agent="agent_test",
+            created_at=tx.now,
+        )
+        deal = _deal(deal_id, event)
+        tx.write(WriteSet(deals_new=[deal], proofs=[proof], events=[event]))
+
+    db.transaction(make)
+
+
+def add_to_deal(db: Database, deal_id: str, event_type: str, **changes: Any) -> Event:
+    """The next event of a deal, with the deal's head moved on."""
+
+    def add(tx: Tx) -> Event:
+        chain = load_chain(tx, deal_id)
+        event = next_event(chain, deal_id, tx.now, event_type=event_type, **changes)
+        tx.write(WriteSet(deals_changed=[_deal(deal_id, event)], events=[event]))
+        return event
+
+    return db.transaction(add)
+
+
+def _deal(deal_id: str, last: Event) -> Deal:
+    return Deal(
+        deal_id=deal_id,
+        state=DealState.PROOF_READY,
+        version=last.version + 1,
+        head_hash=last.hash,
+        asset="USD/2",
+        open=1,
+        seller_label="agent_test",
+        seller_id=None,
+        buyer_label="",
+        buyer_id=None,
+        vertical="",
+        sku_id="",
+        proof_type="completion_photo",
+        proof_hash="a" * 64,
+        scope_summary="",
+        scope_lock_hash="b" * 32,
+        scope_digest="c" * 64,
+        policy="[]",
+        policy_hash="d" * 24,
+        price_minor=9900,
+        quote_digest="e" * 64,
+        quote_expires_at="2030-01-01T00:00:00.000000Z",
+        gross_minor=None,
+        fee_policy=None,
+        fee_policy_hash=None,
+        tier=None,
+        volume_minor=None,
+        approval_authority=None,
+        approval_mode=None,
+        approved_by=None,
+        mandate_id=None,
+        acceptance_id=None,
+        acceptance_state=None,
+        funding=None,
+        funding_rail=None,
+        charge_refusals=0,
+        intent_id=None,
+        created_at=last.timestamp,
+        updated_at=last.timestamp,
+        settled_at=None,
     )
 
 

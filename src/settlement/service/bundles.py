@@ -12,7 +12,6 @@ Spec §8, contract §2.8, §4. Change colour: red.
 from __future__ import annotations
 
 import base64
-import time
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,10 +24,9 @@ from settlement.core.errors import (
     CanonicalForm,
     CheckpointDiverged,
     DealNotFound,
-    LogLagging,
     StoreCorrupt,
 )
-from settlement.service.log import WAIT_SECONDS_MAX
+from settlement.service.log import WAIT_SECONDS_MAX, clock_ms
 from settlement.signing import verify_ed25519
 from settlement.store import log as log_rows
 from settlement.store.bundles import DealHead, find_deal_head, load_proofs
@@ -62,21 +60,18 @@ class Bundles:
         self._sequencer = sequencer
         self._signer = signer
 
-    def export_bundle(self, deal_id: str) -> Document:
+    def export_bundle(self, deal_id: str, timeout_seconds: int = WAIT_SECONDS_MAX) -> Document:
         """The deal's proof bundle, anchored at its latest event.
 
         May wait for the log, up to 5 s. Raises DealNotFound, NoSigningKey, LogLagging.
         """
-        deadline_ns = time.monotonic_ns() + WAIT_SECONDS_MAX * 1_000_000_000
+        deadline_ms = clock_ms() + min(timeout_seconds, WAIT_SECONDS_MAX) * 1000
         while True:
             parts = self._db.read(lambda tx: _read_parts(tx, deal_id))
             if parts.head is not None:
                 return {"key_directory": {}, **_build(parts)}
             # Not covered yet, or an event was added between the wait and the snapshot.
-            left_ns = deadline_ns - time.monotonic_ns()
-            if left_ns <= 0:
-                raise LogLagging(deal_id=deal_id)
-            self._sequencer.ensure_covered(deal_id, timeout_seconds=-(-left_ns // 1_000_000_000))
+            self._sequencer.cover_by(deal_id, deadline_ms)
 
     def proof_page(self, deal_id: str) -> Document:
         """The bundle with its counts, as the proof page and the command-line client read it."""

@@ -168,7 +168,10 @@ class Sequencer:
         are at most one a second, a fresh event may wait that long. Raises LogLagging after the
         timeout (at most 5 s), NoSigningKey without a key, DealNotFound for a chain without events.
         """
-        deadline_ms = _clock_ms() + min(timeout_seconds, WAIT_SECONDS_MAX) * 1000
+        return self.cover_by(deal_id, clock_ms() + min(timeout_seconds, WAIT_SECONDS_MAX) * 1000)
+
+    def cover_by(self, deal_id: str, deadline_ms: int) -> TreeHead:
+        """As `ensure_covered`, until a moment of `clock_ms`."""
         last = self._db.read(lambda tx: rows.find_last_position(tx, deal_id))
         if last is None:
             raise DealNotFound(deal_id=deal_id)
@@ -182,7 +185,7 @@ class Sequencer:
                 return head
             if self._signer is None:
                 raise NoSigningKey()
-            if _clock_ms() >= deadline_ms:
+            if clock_ms() >= deadline_ms:
                 raise LogLagging(deal_id=deal_id)
             self._advance(head, deadline_ms)
 
@@ -191,7 +194,7 @@ class Sequencer:
         due_ms = _LOOK_MS
         if self._step.acquire(blocking=False):
             try:
-                while self._sequence() >= self._settings.batch and _clock_ms() < deadline_ms:
+                while self._sequence() >= self._settings.batch and clock_ms() < deadline_ms:
                     pass
                 self._sign()
                 look = self._db.read(look_at_log)
@@ -202,7 +205,7 @@ class Sequencer:
             self._remember(look.last)
         with self._news:
             if self._head is seen:
-                left_ms = max(0, deadline_ms - _clock_ms())
+                left_ms = max(0, deadline_ms - clock_ms())
                 self._news.wait(min(due_ms, left_ms) / 1000)
 
     def _remember(self, head: TreeHead | None) -> None:
@@ -225,10 +228,16 @@ class Sequencer:
             lease = self._hold()
             if lease is None:
                 return 0
-            done = self._write_as(lease, lambda tx: give_indexes(tx, self._settings.batch))
+            done = self._write_as(lease, self._give_indexes)
             if done is not None:
+                fault("log.after_indexes")
                 return done
         return 0
+
+    def _give_indexes(self, tx: Tx) -> int:
+        done = give_indexes(tx, self._settings.batch)
+        fault("log.before_indexes")
+        return done
 
     def _sign(self) -> TreeHead | None:
         self._refuse_behind()
@@ -271,7 +280,7 @@ class Sequencer:
         if self._write_as(lease, keep) is None:
             return None
         fault("log.before_checkpoint_file")
-        self._signed_at_us = _clock_ms() * 1000
+        self._signed_at_us = clock_ms() * 1000
         self._file.advance(head)
         self._filed = head
         self._remember(head)
@@ -307,7 +316,7 @@ class Sequencer:
         if since_us < 0:
             # The clock was set back. The log must not stop until it has caught up, so from here
             # on the interval is measured on our own.
-            since_us = _clock_ms() * 1000 - self._signed_at_us
+            since_us = clock_ms() * 1000 - self._signed_at_us
         return max(0, interval_us - since_us)
 
     # --- the lease -------------------------------------------------------------------------------
@@ -336,5 +345,6 @@ class Sequencer:
             return None
 
 
-def _clock_ms() -> int:
+def clock_ms() -> int:
+    """Milliseconds of a clock that nobody sets."""
     return time.monotonic_ns() // 1_000_000
