@@ -174,7 +174,7 @@ class JobQueue:
 
     def backoff_us(self, attempts: int) -> int:
         """Delay after attempt n: uniform in (0, min(300, 2 * 2^(n-1))] seconds."""
-        seconds = min(BACKOFF_MAX_SECONDS, 2 ** min(max(attempts, 1), 16))
+        seconds = min(BACKOFF_MAX_SECONDS, 1 << min(max(attempts, 1), 16))
         return 1 + self._randbelow(seconds * SECOND_US)
 
     # --- looking ---------------------------------------------------------------------------------

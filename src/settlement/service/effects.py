@@ -1,0 +1,264 @@
+"""Effect jobs: ask a rail for one thing, once, and record what it said.
+
+For: the worker, which calls `step`. A step takes a batch of jobs through three transactions, the
+rails called between the first two: leased and marked sent; recorded by the engine; finished.
+Guarantees: an effect is marked `sent`, committed, before its rail is called; an effect found `sent`
+(its lease was lost) or `unknown` is asked about, never sent, until the rail denies knowing it and
+its lookup lag has passed, and then it is sent under the same rail key; an answer is recorded only
+under the fence of the job's lease. Whatever is no proof is unknown, and is asked about without end.
+Does not: move money (`RecordCharge`, `RecordPayout` do), or use an attempt for silence.
+
+Spec §6.4. Change colour: red.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from settlement.core.clock import SECOND_US, parse_time
+from settlement.core.errors import LeaseLost
+from settlement.core.obligations import rail_key
+from settlement.core.operations import RailOutcome, RecordCharge, RecordPayout
+from settlement.core.principal import SYSTEM
+from settlement.core.rail import RailRequest, RailSilent
+from settlement.core.rows import Effect, EffectKind, EffectState, Job
+from settlement.faults import fault
+from settlement.service.jobs import EFFECT
+from settlement.store import effects as rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from settlement.core.rail import Rail, RailAnswer
+    from settlement.service.answers import Answer
+    from settlement.service.engine import Engine
+    from settlement.service.jobs import JobQueue
+    from settlement.store.database import Database, Tx
+
+logger = logging.getLogger(__name__)
+
+ASK_MAX_SECONDS: Final = 300
+ALARM_SECONDS: Final = 900
+_UNKNOWN: Final = RailOutcome(state="unknown")
+_OPEN: Final = frozenset({EffectState.SENT, EffectState.UNKNOWN})
+#: Kinds that some operation records.
+_DOABLE: Final = frozenset({EffectKind.CHARGE, EffectKind.PAYOUT})
+
+
+@dataclass(slots=True)
+class _Case:
+    """One leased job, its effect as marked, and what became of it."""
+
+    job: Job
+    effect: Effect
+    rail: Rail
+    sent_us: int  # when it was sent before, 0 if never
+    outcome: RailOutcome = _UNKNOWN
+    denied: bool = False  # the rail says it knows no such request
+
+    @property
+    def fence(self) -> int:
+        return self.job.lease_fence
+
+    @property
+    def settled(self) -> bool:
+        return self.outcome.state != "unknown"
+
+
+class EffectRunner:
+    """Runs effect jobs of one process. Any number of processes may run one each."""
+
+    def __init__(
+        self,
+        db: Database,
+        engine: Engine,
+        jobs: JobQueue,
+        rails: Mapping[str, Rail],
+        *,
+        owner: str,
+        threads: int = 8,
+    ) -> None:
+        self._db = db
+        self._engine = engine
+        self._jobs = jobs
+        self._rails = dict(rails)
+        self._owner = owner
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="settlement-rail")
+
+    def close(self) -> None:
+        """Let the rail threads end; those inside a call finish it."""
+        self._pool.shutdown()
+
+    def step(self, limit: int = 64) -> int:
+        """Take up to `limit` ready effect jobs as far as they go; how many there were."""
+        taken, cases, now_us = self._db.transaction(lambda tx: self._take(tx, limit))
+        if not taken:
+            return 0
+        fault("effect.before_send")
+        self._call(cases, _send_or_ask)
+        self._send_again(cases, now_us)
+        fault("effect.after_send")
+        answers = self._record(cases)
+        fault("effect.after_record")
+        self._db.transaction(lambda tx: self._put_down(tx, cases, answers))
+        return taken
+
+    # --- take ------------------------------------------------------------------------------------
+
+    def _take(self, tx: Tx, limit: int) -> tuple[int, list[_Case], int]:
+        """Lease jobs and mark their effects; what is final already is finished here."""
+        jobs = self._jobs.claim_in(tx, [EFFECT], limit, self._owner)
+        by_id = {str(json.loads(job.payload)["effect_id"]): job for job in jobs}
+        effects = rows.lock_effects(tx, sorted(by_id)) if by_id else {}
+        cases: list[_Case] = []
+        final: list[Job] = []
+        for effect_id, job in by_id.items():
+            effect = effects.get(effect_id)
+            if effect is None or effect.kind not in _DOABLE or effect.rail not in self._rails:
+                logger.error("job %s: nobody here can do effect %s", job.job_id, effect_id)
+                self._jobs.fail_in(tx, job, f"nobody here can do effect {effect_id}")
+            elif effect.state in (EffectState.CONFIRMED, EffectState.REFUSED):
+                final.append(job)
+            else:
+                cases.append(_case(job, effect, self._rails[effect.rail]))
+        to_send = {c.effect.effect_id: c.fence for c in cases if not _open(c)}
+        to_ask = {c.effect.effect_id: c.fence for c in cases if _open(c)}
+        marked = rows.mark_sent(tx, to_send) + rows.mark_asked(tx, to_ask)
+        assert marked == len(cases), "the job's fence is above the effect's"
+        self._jobs.finish_many_in(tx, final)
+        return len(jobs), cases, tx.now_us
+
+    # --- call ------------------------------------------------------------------------------------
+
+    def _call(self, cases: Sequence[_Case], what: Callable[[_Case], None]) -> None:
+        """Do something with each case in the rail threads, keeping the leases meanwhile."""
+        calls = [self._pool.submit(what, case) for case in cases]
+        while True:
+            running = wait(calls, timeout=self._jobs.lease_seconds / 3).not_done
+            if not running:
+                break
+            self._jobs.renew([case.job for case in cases])
+        for call in calls:
+            call.result()
+
+    def _send_again(self, cases: Sequence[_Case], now_us: int) -> None:
+        """Send what the rail denies knowing, once it must know what it was sent."""
+        denied = [
+            case
+            for case in cases
+            if case.denied and now_us - case.sent_us >= case.rail.lookup_lag_seconds * SECOND_US
+        ]
+        if not denied:
+            return
+        fences = {case.effect.effect_id: case.fence for case in denied}
+        mine = self._db.transaction(lambda tx: rows.mark_sent_again(tx, fences))
+        again = [case for case in denied if case.effect.effect_id in mine]
+        for case in again:
+            case.effect = replace(case.effect, state=EffectState.SENT)
+        self._call(again, _send)
+
+    # --- record ----------------------------------------------------------------------------------
+
+    def _record(self, cases: Sequence[_Case]) -> dict[str, Answer]:
+        """Have the engine book what the rails said; a silence already noted is not noted twice."""
+        said = [c for c in cases if c.settled or c.effect.state is EffectState.SENT]
+        answers = self._engine.execute_all([_record_of(case) for case in said])
+        return {case.effect.effect_id: a for case, a in zip(said, answers, strict=True)}
+
+    def _put_down(self, tx: Tx, cases: Sequence[_Case], answers: Mapping[str, Answer]) -> None:
+        """Finish the jobs, or plan the next question."""
+        done: list[Job] = []
+        for case in cases:
+            answer = answers.get(case.effect.effect_id)
+            error = answer.error if answer is not None else None
+            with suppress(LeaseLost):  # somebody later holds it: stop quietly
+                if isinstance(error, LeaseLost):
+                    logger.info("effect %s was recorded by a later lease", case.effect.effect_id)
+                elif error is not None:
+                    self._jobs.fail_in(tx, case.job, str(error))
+                elif case.settled:
+                    done.append(case.job)
+                else:
+                    self._ask_later(tx, case)
+        self._jobs.finish_many_in(tx, done)
+
+    def _ask_later(self, tx: Tx, case: _Case) -> None:
+        asked = case.effect.ask_count
+        seconds = min(ASK_MAX_SECONDS, 1 << min(asked + 1, 16))
+        self._jobs.defer_in(tx, case.job, seconds * SECOND_US, "outcome unknown: asking the rail")
+        if case.sent_us and tx.now_us - case.sent_us > ALARM_SECONDS * SECOND_US:
+            logger.error("effect %s has been unknown for 15 minutes", case.effect.effect_id)
+
+
+def _case(job: Job, effect: Effect, rail: Rail) -> _Case:
+    sent_us = parse_time(effect.sent_at) if effect.sent_at else 0
+    case = _Case(job, effect, rail, sent_us)
+    if _open(case):
+        asked = effect.ask_count + 1
+        case.effect = replace(effect, state=EffectState.UNKNOWN, ask_count=asked)
+    return case
+
+
+def _open(case: _Case) -> bool:
+    """True when the rail may have been asked for it already."""
+    return case.effect.state in _OPEN
+
+
+def _send_or_ask(case: _Case) -> None:
+    if _open(case):
+        _ask(case)
+    else:
+        case.effect = replace(case.effect, state=EffectState.SENT)
+        _send(case)
+
+
+def _send(case: _Case) -> None:
+    effect = case.effect
+    request = RailRequest(
+        kind=effect.kind,
+        rail_key=rail_key(effect.obligation_key),
+        obligation_key=effect.obligation_key,
+        asset=effect.asset,
+        amount_minor=effect.amount_minor,
+        deal_id=effect.deal_id,
+        destination=effect.destination,
+    )
+    _hear(case, lambda: case.rail.send(request))
+
+
+def _ask(case: _Case) -> None:
+    effect = case.effect
+    _hear(case, lambda: case.rail.ask(effect.kind, rail_key(effect.obligation_key)))
+
+
+def _hear(case: _Case, call: Callable[[], RailAnswer | None]) -> None:
+    """Note a rail's answer. Only a proof is one; everything else leaves the outcome unknown."""
+    try:
+        answer = call()
+    except RailSilent as silence:
+        logger.warning("effect %s: %s", case.effect.effect_id, silence)
+        return
+    except Exception:
+        logger.exception("effect %s: the rail adapter failed", case.effect.effect_id)
+        return
+    if answer is None:
+        case.denied = True
+        return
+    case.denied = False
+    case.outcome = RailOutcome(state=answer.state, rail_ref=answer.rail_ref, code=answer.code)
+
+
+def _record_of(case: _Case) -> RecordCharge | RecordPayout:
+    operation = RecordCharge if case.effect.kind is EffectKind.CHARGE else RecordPayout
+    return operation(
+        principal=SYSTEM,
+        effect_id=case.effect.effect_id,
+        deal_id=case.effect.deal_id,
+        fence=case.fence,
+        outcome=case.outcome,
+    )

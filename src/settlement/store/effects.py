@@ -1,0 +1,88 @@
+"""Effects as the worker needs them: locked in a batch, marked before a rail is called.
+
+For: `service/effects.py`. What a rail answered is recorded by operations, through the engine.
+Guarantees: marks are made only by a later fence than the one that marked before; effects are
+locked in id order, after the jobs that name them.
+Does not: call a rail, decide what to do, or touch money.
+
+Spec §6.4. Change colour: red.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from settlement.core.rows import Effect, EffectKind
+from settlement.core.state import Footprint, State
+from settlement.store.loading import load_footprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from settlement.store.database import Tx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenEffects:
+    """Figures for `/health`: how many are open, how many of these unknown, since when."""
+
+    open_effects: int
+    unknown_effects: int
+    unknown_since: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What a rail refused under a claim that was then released."""
+
+    deal_id: str
+    kind: EffectKind
+    code: str | None
+
+
+def lock_effects(tx: Tx, effect_ids: Sequence[str]) -> dict[str, Effect]:
+    """Read effects by id and keep them locked until commit."""
+    state = State()
+    load_footprint(tx, Footprint(effects=tuple(effect_ids)), state)
+    return {key: effect for key, effect in state.effects.items() if effect is not None}
+
+
+def mark_sent(tx: Tx, fences: Mapping[str, int]) -> int:
+    """planned -> sent, with the fence of who sends; how many rows. Commit before sending."""
+    return _mark(tx, "effect_mark_sent", "sent", fences)
+
+
+def mark_asked(tx: Tx, fences: Mapping[str, int]) -> int:
+    """sent (by a lease that is gone) or unknown -> unknown, asked once more; how many rows."""
+    return _mark(tx, "effect_mark_asked", "unknown", fences)
+
+
+def mark_sent_again(tx: Tx, fences: Mapping[str, int]) -> set[str]:
+    """unknown -> sent, by the holder of the fence only; the ids of those."""
+    ids = list(fences)
+    rows = tx.all("effect_mark_sent_again", ids=ids, fences=list(fences.values()), now=tx.now)
+    return {row["effect_id"] for row in rows}
+
+
+def count_open(tx: Tx) -> OpenEffects:
+    """Effects without a final answer."""
+    row = tx.one("effect_count_open")
+    return OpenEffects(**{**row, "unknown_effects": row["unknown_effects"] or 0})
+
+
+def find_refusal(tx: Tx, deal_id: str, operation: str, key: str) -> Refusal | None:
+    """The last refusal under a claim, if there was one."""
+    row = tx.maybe("effect_find_refusal", deal_id=deal_id, operation=operation, key=key)
+    if row is None:
+        return None
+    return Refusal(deal_id=row["deal_id"], kind=EffectKind(row["kind"]), code=row["refusal"])
+
+
+def _mark(tx: Tx, query: str, payout_state: str, fences: Mapping[str, int]) -> int:
+    if not fences:
+        return 0
+    ids = list(fences)
+    marked = tx.run(query, ids=ids, fences=list(fences.values()), now=tx.now)
+    tx.run("payout_mark_state", ids=ids, state=payout_state, now=tx.now)
+    return marked

@@ -1,0 +1,26 @@
+-- Lists arrive as JSON text.
+-- name: effect_mark_sent
+UPDATE effect SET state = 'sent', fence = mine.fence, sent_at = :now, updated_at = :now
+FROM (SELECT ids.value AS id, fences.value AS fence
+  FROM json_each(:ids) AS ids JOIN json_each(:fences) AS fences ON fences.key = ids.key) AS mine
+WHERE effect.effect_id = mine.id AND effect.fence < mine.fence AND effect.state = 'planned';
+
+-- name: effect_mark_asked
+UPDATE effect SET state = 'unknown', fence = mine.fence, ask_count = ask_count + 1,
+  asked_at = :now, updated_at = :now
+FROM (SELECT ids.value AS id, fences.value AS fence
+  FROM json_each(:ids) AS ids JOIN json_each(:fences) AS fences ON fences.key = ids.key) AS mine
+WHERE effect.effect_id = mine.id AND effect.fence < mine.fence
+  AND effect.state IN ('sent', 'unknown');
+
+-- name: effect_mark_sent_again
+UPDATE effect SET state = 'sent', sent_at = :now, updated_at = :now
+FROM (SELECT ids.value AS id, fences.value AS fence
+  FROM json_each(:ids) AS ids JOIN json_each(:fences) AS fences ON fences.key = ids.key) AS mine
+WHERE effect.effect_id = mine.id AND effect.fence = mine.fence AND effect.state = 'unknown'
+RETURNING effect_id;
+
+-- name: payout_mark_state
+UPDATE payout SET state = :state, updated_at = :now
+WHERE effect_id IN (SELECT value FROM json_each(:ids))
+  AND state IN ('planned', 'sent', 'unknown');
