@@ -136,7 +136,7 @@ class RecordReceipt:
                 counterparty_id=shown_seller(deal) or None,
             )
             change_deal(writes, deal, chain, ctx.now)
-        return Decision(result=self._result(receipt, authority), writes=writes)
+        return Decision(result=self._result(receipt, authority, is_new=True), writes=writes)
 
     def _receipt(self, authority: str, event_id: str | None, ctx: Context) -> Receipt:
         verdict, digest = self.verdict, self._digest()
@@ -164,11 +164,14 @@ class RecordReceipt:
             self.deal_id, self.proof_hash, verdict.provider, verified=verdict.verified
         ).wire
 
-    def _result(self, receipt: Receipt | None, authority: str) -> dict[str, Any]:
+    def _result(
+        self, receipt: Receipt | None, authority: str, *, is_new: bool = False
+    ) -> dict[str, Any]:
         verdict = self.verdict
         return {
             "deal_id": self.deal_id,
             "recorded": receipt is not None,
+            "is_new": is_new,
             "receipt_id": receipt.receipt_id if receipt is not None else None,
             "receipt_hash": self._digest().wire,
             "authority": authority,
