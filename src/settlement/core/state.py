@@ -163,6 +163,11 @@ class State:
                 )
         self._apply_volumes(writes)
         self._apply_parties(writes.parties)
+        for settlement in writes.settlements:
+            payees = tuple(p for p in writes.payees if p.deal_id == settlement.deal_id)
+            self.settlements[settlement.deal_id] = SettlementView(
+                settlement=settlement, payees=payees
+            )
         for proof in writes.proofs:
             self.proofs[proof.deal_id] = proof.n + 1
 

@@ -3,11 +3,12 @@
 from settlement.core.operations.append_event import AppendEvent
 from settlement.core.operations.go import Go
 from settlement.core.operations.outcome import RailOutcome
-from settlement.core.operations.payout import RecordPayout, RequestPayout
+from settlement.core.operations.payout import RequestPayout
 from settlement.core.operations.proof_pack import ProofPack
 from settlement.core.operations.receipt import RecordReceipt
 from settlement.core.operations.record_charge import RecordCharge
 from settlement.core.operations.record_payment import RecordPayment
+from settlement.core.operations.record_payout import RecordPayout
 from settlement.core.operations.register import Register
 from settlement.core.operations.settle import Settle, Split
 

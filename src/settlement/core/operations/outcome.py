@@ -35,3 +35,8 @@ def result_outcome(result: dict[str, Any]) -> str:
 def error_outcome(error: SettlementError) -> str:
     """The outcome text of a claim that was refused."""
     return json.dumps({"error": error.to_record()}, separators=(",", ":"))
+
+
+def planned_outcome(result: dict[str, Any]) -> str:
+    """The outcome text of a claim that waits for a rail: what it will answer if all goes well."""
+    return json.dumps({"planned": result}, separators=(",", ":"))

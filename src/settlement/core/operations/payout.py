@@ -1,9 +1,9 @@
-"""Pay a payee's net out to a rail: ask for it, and record what the rail answered.
+"""Ask for a payee's net of a deal to be paid out to a rail.
 
-For: POST /protocol/payouts, and the effect job.
-Guarantees: one payout per deal and payee, the whole net; the money is held before the rail is
-called and posted or freed only by the rail's word, so a silent rail keeps the hold.
-Does not: call the rail.
+For: POST /protocol/payouts.
+Guarantees: one payout per deal and payee, the whole net, held before the rail is called; after a
+proven refusal it may be asked for again.
+Does not: call the rail. What it answers is recorded by `record_payout.py`.
 
 Spec §4.6, §6.4. Change colour: red.
 """
@@ -13,12 +13,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from settlement.core.accounts import (
+    agent_account,
+    available,
+)
+from settlement.core.deal import check_transition
+from settlement.core.errors import (
+    Disputed,
+    IllegalTransition,
+    InsufficientFunds,
+    PartyMismatch,
+)
+from settlement.core.events import Actor
+from settlement.core.ledger import Books
 from settlement.core.operation import Call, Context, Decision
+from settlement.core.operations._common import (
+    PAYEE,
+    SELLER,
+    acting_id,
+    authority_of,
+    chain_of,
+    change_deal,
+    get_deal,
+    own_key,
+)
 from settlement.core.operations.keys import payout_key
+from settlement.core.operations.paying_out import (
+    Owed,
+    PayoutPlanner,
+    choose_target,
+    payout_result,
+    transit_refs,
+)
+from settlement.core.rows import DealState, EffectState, Payout
 from settlement.core.state import Footprint, Needs, State
+from settlement.core.writeset import WriteSet
 
 if TYPE_CHECKING:
-    from settlement.core.operations.outcome import RailOutcome
     from settlement.core.principal import Principal
     from settlement.core.rows import Deal
 
@@ -58,41 +89,85 @@ class RequestPayout:
 
     def needs(self, state: State, ctx: Context) -> Needs:
         """The settlement, the payee's account and destinations, and an earlier try."""
-        raise NotImplementedError
+        deal = state.deals[self.deal_id]
+        if deal is None:
+            return Needs()
+        refs = (agent_account(self.agent_id).ref, *transit_refs(ctx.rules))
+        return Needs(
+            accounts=tuple((ref, deal.asset) for ref in refs),
+            destinations=((self.agent_id, self.destination_id),),
+            payouts=((self.deal_id, self.agent_id),),
+            settlements=(self.deal_id,),
+            parties=(self.deal_id,),
+        )
 
     def decide(self, state: State, ctx: Context) -> Decision:
         """Hold the net and plan the effect."""
-        raise NotImplementedError
+        # 9 existence
+        deal = get_deal(state, self.deal_id)
+        # 10 party
+        owed = self._check_party(state, deal)
+        # 11 state
+        earlier = self._check_state(state, deal)
+        assert owed is not None, "a settled deal owes its payees"
+        # 12 where to
+        rows = state.destinations[self.agent_id, self.destination_id]
+        target = choose_target(rows, self.agent_id, self.destination_id, ctx.rules)
+        # 13 funds
+        account = agent_account(self.agent_id)
+        can_pay = available(state.accounts[account.ref, deal.asset])
+        if can_pay < owed.amount_minor:
+            raise InsufficientFunds(
+                account=account.ref, available_minor=can_pay, needed_minor=owed.amount_minor
+            )
 
+        # ---- point of no return: construction and asserts only
+        writes = WriteSet()
+        chain = chain_of(deal, ctx, writes)
+        books = Books(
+            accounts=state.accounts, ctx=ctx, writes=writes, deal_id=deal.deal_id, asset=deal.asset
+        )
+        by = Actor(
+            actor_id=acting_id(self.principal, None),
+            authority=authority_of(self.principal),
+            role="operator" if self.principal.is_operator else PAYEE,
+        )
+        planner = PayoutPlanner(ctx=ctx, books=books, chain=chain, by=by)
+        payout = planner.plan(owed, target, earlier)
+        change_deal(writes, deal, chain, ctx.now)
+        return Decision(result=payout_result(payout), writes=writes, pending=True)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordPayout:
-    """A rail's answer about a payout."""
+    def _check_party(self, state: State, deal: Deal) -> Owed | None:
+        """The payee's own key or an operator; what the settlement owes, None before there is one.
 
-    name: ClassVar[str] = "record_payout"
+        Raises PartyMismatch.
+        """
+        if not self.principal.is_operator and own_key(self.principal) != self.agent_id:
+            raise PartyMismatch(deal_id=deal.deal_id)
+        view = state.settlements[self.deal_id]
+        if view is None:
+            roles = {role for agent, role in state.parties[self.deal_id] if agent == self.agent_id}
+            if not roles & {SELLER, PAYEE}:
+                raise PartyMismatch(deal_id=deal.deal_id)
+            return None
+        for payee in view.payees:
+            if payee.agent_id == self.agent_id:
+                return Owed(
+                    deal_id=deal.deal_id,
+                    agent_id=payee.agent_id,
+                    asset=deal.asset,
+                    amount_minor=payee.net_minor,
+                )
+        raise PartyMismatch(deal_id=deal.deal_id)
 
-    principal: Principal  # the system
-    effect_id: str
-    deal_id: str
-    fence: int
-    outcome: RailOutcome
-
-    def call(self) -> Call:
-        """No keys: fence and state of the effect make it happen once."""
-        return Call(principal=self.principal, operation=self.name, deal_id=self.deal_id)
-
-    def footprint(self) -> Footprint:
-        """The deal, then the effect."""
-        return Footprint(deals=(self.deal_id,), effects=(self.effect_id,))
-
-    def args(self, deal: Deal | None) -> dict[str, Any]:
-        """Nothing is remembered."""
-        return {}
-
-    def needs(self, state: State, ctx: Context) -> Needs:
-        """The payee's account, transit and clearing, and the payout."""
-        raise NotImplementedError
-
-    def decide(self, state: State, ctx: Context) -> Decision:
-        """Post, free, or note the silence."""
-        raise NotImplementedError
+    def _check_state(self, state: State, deal: Deal) -> Payout | None:
+        """A settled deal without an open or confirmed payout; returns the refused one, if any."""
+        if deal.state is DealState.DISPUTED:
+            raise Disputed(deal_id=deal.deal_id)
+        check_transition(deal, self.name)
+        payout = state.payouts[self.deal_id, self.agent_id]
+        if payout is not None and payout.state != EffectState.REFUSED:
+            raise IllegalTransition(
+                deal_id=deal.deal_id, state=f"payout_{payout.state}", operation=self.name
+            )
+        return payout
