@@ -94,6 +94,9 @@ class Services:
             self._loops_run = False
         self.effects.close()
         self.sequencer.close()
+        for rail in self.rails.values():
+            if isinstance(rail, SimulatedRail):
+                rail.close()
         self.db.close()
 
 
@@ -142,7 +145,9 @@ def _connect(
             name="sequencer",
             step=sequencer.step,
             interval_seconds=_SEQUENCER_SECONDS,
-            wakes=has_events,
+            # By the clock only: woken by commits it would add a commit of its own to each of
+            # them. Exports do not wait for it; they run a step themselves.
+            wakes=lambda _writes: False,
         ),
     ]
     return Services(

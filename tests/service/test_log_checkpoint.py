@@ -161,7 +161,7 @@ def test_a_restored_database_stops_the_log(database_url: str, path: Path) -> Non
     accepted = restarted.accept_gap()
     assert accepted is not None
     assert in_file(path) == accepted == db.read(rows.find_head)
-    assert restarted.step() == 1
+    restarted.step()
     assert in_file(path).tree_size == 3
     assert sequencer_for(db, path).check_checkpoint() is None
     db.close()

@@ -75,6 +75,13 @@ def test_a_batch_takes_no_more_than_its_limit(db: Database) -> None:
     check_log(db)
 
 
+def test_a_step_asks_to_go_on_only_after_a_full_batch(db: Database) -> None:
+    sequencer = Sequencer(db, MemorySigner(), LogSettings(batch=10))
+    append_events(db, "deal_a", 25)
+    assert [sequencer.step() for _ in range(4)] == [10, 10, 0, 0]
+    assert len(entries(db)) == 25
+
+
 def test_complete_subtrees_are_stored_once_and_are_the_trees_own(db: Database) -> None:
     sequencer = Sequencer(db, MemorySigner(), LogSettings(batch=100, head_interval_us=0))
     append_many(db, [f"deal_{n:04d}" for n in range(700)])
@@ -230,17 +237,18 @@ def test_an_empty_log_has_a_head_too_and_an_unchanged_one_no_second(db: Database
     assert (head.tree_size, head.root_hash) == (0, naive_root([]).hex())
     assert sequencer.sign() is None
     append_events(db, "deal_a")
-    assert sequencer.step() == 1
+    sequencer.step()
     assert db.read(rows.count_heads) == 2
 
 
 def test_heads_keep_their_interval(db: Database) -> None:
     sequencer = Sequencer(db, MemorySigner(), LogSettings(head_interval_us=3_600_000_000))
     append_events(db, "deal_a")
-    assert sequencer.step() == 1
+    sequencer.step()
     append_events(db, "deal_a")
-    assert sequencer.step() == 1
+    sequencer.step()
     assert sequencer.sign() is None
+    assert len(entries(db)) == 2
     assert db.read(rows.count_heads) == 1
 
 
@@ -274,7 +282,8 @@ def test_a_clock_set_back_neither_stops_the_log_nor_turns_its_times_back(sqlite_
 def test_without_a_key_events_get_indexes_and_no_head(db: Database) -> None:
     sequencer = Sequencer(db, None, EAGER)
     append_events(db, "deal_a")
-    assert sequencer.step() == 1
+    sequencer.step()
+    assert len(entries(db)) == 1
     assert db.read(rows.count_heads) == 0
     with pytest.raises(NoSigningKey):
         sequencer.ensure_covered("deal_a")

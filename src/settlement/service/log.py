@@ -115,11 +115,15 @@ class Sequencer:
             return self._sign()
 
     def step(self) -> int:
-        """Sequence, then sign: the body of the worker's loop. The events that got an index."""
+        """Sequence, then sign: the body of the worker's loop. 0 when the loop may rest.
+
+        A batch that was not full counts as rest: small batches at every commit would cost the
+        commits of the money more than they are worth.
+        """
         with self._step:
             done = self._sequence()
             self._sign()
-            return done
+            return done if done >= self._settings.batch else 0
 
     def close(self) -> None:
         """Give the lease back, so that another process need not wait for it to lapse."""
