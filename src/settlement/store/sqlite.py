@@ -105,6 +105,7 @@ class SqliteTx:
         return sum(self.run(query, **row) for row in rows)
 
     def write(self, writes: WriteSet) -> None:
+        self.check()
         for statement in statements(writes):
             # Rows changed by triggers count too, but the guarded statements fire none that change.
             before = self._connection.total_changes()
@@ -122,11 +123,12 @@ class SqliteTx:
         self._execute(text, None)
 
     def check(self) -> None:
-        """Refuse to commit after an error that the function swallowed."""
+        """Refuse to go on after an error that the function swallowed, as PostgreSQL does."""
         if self._failed:
             raise StatementFailed("the transaction went on after a statement had failed")
 
     def _execute(self, sql: str, params: dict[str, Any] | None) -> apsw.Cursor:
+        self.check()
         try:
             return self._connection.execute(sql, params)
         except (apsw.Error, KeyError, TypeError) as error:

@@ -1,30 +1,34 @@
 -- Write sets on PostgreSQL: one statement a table, a list per column. Row i is element i of each.
+-- Inserts unnest in the select list, which streams; in FROM each list would be stored first.
 
 -- name: agent_insert
 INSERT INTO agent (agent_id, name, agent_type, capabilities, description, api_endpoint,
   owner_email, status, operator, created_at)
-SELECT * FROM unnest(:agent_id::text[], :name::text[], :agent_type::text[], :capabilities::text[],
-  :description::text[], :api_endpoint::text[], :owner_email::text[], :status::text[],
-  :operator::bigint[], :created_at::text[]);
+SELECT unnest(:agent_id::text[]), unnest(:name::text[]), unnest(:agent_type::text[]),
+  unnest(:capabilities::text[]), unnest(:description::text[]), unnest(:api_endpoint::text[]),
+  unnest(:owner_email::text[]), unnest(:status::text[]), unnest(:operator::bigint[]),
+  unnest(:created_at::text[]);
 
 -- name: api_key_insert
 INSERT INTO api_key (key_prefix, key_id, agent_id, name, digest, scopes, status, created_at,
   expires_at, grace_until, rotated_from, revoked_at)
-SELECT * FROM unnest(:key_prefix::text[], :key_id::text[], :agent_id::text[], :name::text[],
-  :digest::text[], :scopes::text[], :status::text[], :created_at::text[], :expires_at::text[],
-  :grace_until::text[], :rotated_from::text[], :revoked_at::text[]);
+SELECT unnest(:key_prefix::text[]), unnest(:key_id::text[]), unnest(:agent_id::text[]),
+  unnest(:name::text[]), unnest(:digest::text[]), unnest(:scopes::text[]),
+  unnest(:status::text[]), unnest(:created_at::text[]), unnest(:expires_at::text[]),
+  unnest(:grace_until::text[]), unnest(:rotated_from::text[]), unnest(:revoked_at::text[]);
 
 -- name: event_insert
 INSERT INTO event (deal_id, version, event_id, event_type, actor_id, actor_role, counterparty_id,
   amount_minor, asset, source, timestamp, payload, actor_signature, prev_hash, hash)
-SELECT * FROM unnest(:deal_id::text[], :version::bigint[], :event_id::text[], :event_type::text[],
-  :actor_id::text[], :actor_role::text[], :counterparty_id::text[], :amount_minor::bigint[],
-  :asset::text[], :source::text[], :timestamp::text[], :payload::text[], :actor_signature::text[],
-  :prev_hash::text[], :hash::text[]);
+SELECT unnest(:deal_id::text[]), unnest(:version::bigint[]), unnest(:event_id::text[]),
+  unnest(:event_type::text[]), unnest(:actor_id::text[]), unnest(:actor_role::text[]),
+  unnest(:counterparty_id::text[]), unnest(:amount_minor::bigint[]), unnest(:asset::text[]),
+  unnest(:source::text[]), unnest(:timestamp::text[]), unnest(:payload::text[]),
+  unnest(:actor_signature::text[]), unnest(:prev_hash::text[]), unnest(:hash::text[]);
 
 -- name: event_pending_insert
 INSERT INTO event_pending (deal_id, version)
-SELECT * FROM unnest(:deal_id::text[], :version::bigint[]);
+SELECT unnest(:deal_id::text[]), unnest(:version::bigint[]);
 
 -- name: deal_insert
 INSERT INTO deal (deal_id, state, version, head_hash, asset, open, seller_label, seller_id,
@@ -33,130 +37,148 @@ INSERT INTO deal (deal_id, state, version, head_hash, asset, open, seller_label,
   fee_policy, fee_policy_hash, tier, volume_minor, approval_authority, approval_mode, approved_by,
   mandate_id, acceptance_id, acceptance_state, funding, funding_rail, charge_refusals, intent_id,
   created_at, updated_at, settled_at)
-SELECT * FROM unnest(:deal_id::text[], :state::text[], :version::bigint[], :head_hash::text[],
-  :asset::text[], :open::bigint[], :seller_label::text[], :seller_id::text[],
-  :buyer_label::text[], :buyer_id::text[], :vertical::text[], :sku_id::text[],
-  :proof_type::text[], :proof_hash::text[], :scope_summary::text[], :scope_lock_hash::text[],
-  :scope_digest::text[], :policy::text[], :policy_hash::text[], :price_minor::bigint[],
-  :quote_digest::text[], :quote_expires_at::text[], :gross_minor::bigint[], :fee_policy::text[],
-  :fee_policy_hash::text[], :tier::text[], :volume_minor::bigint[], :approval_authority::text[],
-  :approval_mode::text[], :approved_by::text[], :mandate_id::text[], :acceptance_id::text[],
-  :acceptance_state::text[], :funding::text[], :funding_rail::text[], :charge_refusals::bigint[],
-  :intent_id::text[], :created_at::text[], :updated_at::text[], :settled_at::text[]);
+SELECT unnest(:deal_id::text[]), unnest(:state::text[]), unnest(:version::bigint[]),
+  unnest(:head_hash::text[]), unnest(:asset::text[]), unnest(:open::bigint[]),
+  unnest(:seller_label::text[]), unnest(:seller_id::text[]), unnest(:buyer_label::text[]),
+  unnest(:buyer_id::text[]), unnest(:vertical::text[]), unnest(:sku_id::text[]),
+  unnest(:proof_type::text[]), unnest(:proof_hash::text[]), unnest(:scope_summary::text[]),
+  unnest(:scope_lock_hash::text[]), unnest(:scope_digest::text[]), unnest(:policy::text[]),
+  unnest(:policy_hash::text[]), unnest(:price_minor::bigint[]), unnest(:quote_digest::text[]),
+  unnest(:quote_expires_at::text[]), unnest(:gross_minor::bigint[]), unnest(:fee_policy::text[]),
+  unnest(:fee_policy_hash::text[]), unnest(:tier::text[]), unnest(:volume_minor::bigint[]),
+  unnest(:approval_authority::text[]), unnest(:approval_mode::text[]),
+  unnest(:approved_by::text[]), unnest(:mandate_id::text[]), unnest(:acceptance_id::text[]),
+  unnest(:acceptance_state::text[]), unnest(:funding::text[]), unnest(:funding_rail::text[]),
+  unnest(:charge_refusals::bigint[]), unnest(:intent_id::text[]), unnest(:created_at::text[]),
+  unnest(:updated_at::text[]), unnest(:settled_at::text[]);
 
 -- name: party_insert
 INSERT INTO party (deal_id, agent_id, role)
-SELECT * FROM unnest(:deal_id::text[], :agent_id::text[], :role::text[])
+SELECT unnest(:deal_id::text[]), unnest(:agent_id::text[]), unnest(:role::text[])
 ON CONFLICT (deal_id, agent_id, role) DO NOTHING;
 
 -- name: proof_insert
 INSERT INTO proof (deal_id, n, proof_type, proof_hash, proof_data, attachment_url,
   parent_proof_ids, agent, created_at)
-SELECT * FROM unnest(:deal_id::text[], :n::bigint[], :proof_type::text[], :proof_hash::text[],
-  :proof_data::text[], :attachment_url::text[], :parent_proof_ids::text[], :agent::text[],
-  :created_at::text[]);
+SELECT unnest(:deal_id::text[]), unnest(:n::bigint[]), unnest(:proof_type::text[]),
+  unnest(:proof_hash::text[]), unnest(:proof_data::text[]), unnest(:attachment_url::text[]),
+  unnest(:parent_proof_ids::text[]), unnest(:agent::text[]), unnest(:created_at::text[]);
 
 -- name: receipt_insert
 INSERT INTO receipt (receipt_id, deal_id, proof_hash, provider, provider_type, proof_type,
   verified, confidence, verification_hash, receipt_hash, receipt_digest, checks_run, authority,
   event_id, created_at)
-SELECT * FROM unnest(:receipt_id::text[], :deal_id::text[], :proof_hash::text[],
-  :provider::text[], :provider_type::text[], :proof_type::text[], :verified::bigint[],
-  :confidence::text[], :verification_hash::text[], :receipt_hash::text[], :receipt_digest::text[],
-  :checks_run::text[], :authority::text[], :event_id::text[], :created_at::text[]);
+SELECT unnest(:receipt_id::text[]), unnest(:deal_id::text[]), unnest(:proof_hash::text[]),
+  unnest(:provider::text[]), unnest(:provider_type::text[]), unnest(:proof_type::text[]),
+  unnest(:verified::bigint[]), unnest(:confidence::text[]), unnest(:verification_hash::text[]),
+  unnest(:receipt_hash::text[]), unnest(:receipt_digest::text[]), unnest(:checks_run::text[]),
+  unnest(:authority::text[]), unnest(:event_id::text[]), unnest(:created_at::text[]);
 
 -- name: account_insert
 INSERT INTO account (ref, asset, account_class, guard, holder, deal_id, debits_posted,
   credits_posted, debits_held, credits_held, version, opened_at, closed_at)
-SELECT * FROM unnest(:ref::text[], :asset::text[], :account_class::text[], :guard::text[],
-  :holder::text[], :deal_id::text[], :debits_posted::bigint[], :credits_posted::bigint[],
-  :debits_held::bigint[], :credits_held::bigint[], :version::bigint[], :opened_at::text[],
-  :closed_at::text[]);
+SELECT unnest(:ref::text[]), unnest(:asset::text[]), unnest(:account_class::text[]),
+  unnest(:guard::text[]), unnest(:holder::text[]), unnest(:deal_id::text[]),
+  unnest(:debits_posted::bigint[]), unnest(:credits_posted::bigint[]),
+  unnest(:debits_held::bigint[]), unnest(:credits_held::bigint[]), unnest(:version::bigint[]),
+  unnest(:opened_at::text[]), unnest(:closed_at::text[]);
 
 -- name: ledger_tx_insert
 INSERT INTO ledger_tx (tx_id, deal_id, event_id, settles, tx_hash, booked_at)
-SELECT * FROM unnest(:tx_id::text[], :deal_id::text[], :event_id::text[], :settles::text[],
-  :tx_hash::text[], :booked_at::text[]);
+SELECT unnest(:tx_id::text[]), unnest(:deal_id::text[]), unnest(:event_id::text[]),
+  unnest(:settles::text[]), unnest(:tx_hash::text[]), unnest(:booked_at::text[]);
 
 -- name: transfer_insert
 INSERT INTO transfer (transfer_id, tx_id, leg, deal_id, event_id, kind, phase, asset,
   amount_minor, debit_ref, debit_class, credit_ref, credit_class, hold_id, expires_at, booked_at)
-SELECT * FROM unnest(:transfer_id::text[], :tx_id::text[], :leg::bigint[], :deal_id::text[],
-  :event_id::text[], :kind::text[], :phase::text[], :asset::text[], :amount_minor::bigint[],
-  :debit_ref::text[], :debit_class::text[], :credit_ref::text[], :credit_class::text[],
-  :hold_id::text[], :expires_at::text[], :booked_at::text[]);
+SELECT unnest(:transfer_id::text[]), unnest(:tx_id::text[]), unnest(:leg::bigint[]),
+  unnest(:deal_id::text[]), unnest(:event_id::text[]), unnest(:kind::text[]),
+  unnest(:phase::text[]), unnest(:asset::text[]), unnest(:amount_minor::bigint[]),
+  unnest(:debit_ref::text[]), unnest(:debit_class::text[]), unnest(:credit_ref::text[]),
+  unnest(:credit_class::text[]), unnest(:hold_id::text[]), unnest(:expires_at::text[]),
+  unnest(:booked_at::text[]);
 
 -- name: settlement_payee_insert
 INSERT INTO settlement_payee (deal_id, position, agent_id, role, share, fee_minor, net_minor)
-SELECT * FROM unnest(:deal_id::text[], :position::bigint[], :agent_id::text[], :role::text[],
-  :share::text[], :fee_minor::bigint[], :net_minor::bigint[]);
+SELECT unnest(:deal_id::text[]), unnest(:position::bigint[]), unnest(:agent_id::text[]),
+  unnest(:role::text[]), unnest(:share::text[]), unnest(:fee_minor::bigint[]),
+  unnest(:net_minor::bigint[]);
 
 -- name: settlement_insert
 INSERT INTO settlement (deal_id, tx_id, event_id, asset, gross_minor, platform_fee_minor,
   protocol_fee_minor, net_minor, components, fee_policy, fee_policy_hash, tier, volume_minor,
   seller_id, buyer_id, settled_at)
-SELECT * FROM unnest(:deal_id::text[], :tx_id::text[], :event_id::text[], :asset::text[],
-  :gross_minor::bigint[], :platform_fee_minor::bigint[], :protocol_fee_minor::bigint[],
-  :net_minor::bigint[], :components::text[], :fee_policy::text[], :fee_policy_hash::text[],
-  :tier::text[], :volume_minor::bigint[], :seller_id::text[], :buyer_id::text[],
-  :settled_at::text[]);
+SELECT unnest(:deal_id::text[]), unnest(:tx_id::text[]), unnest(:event_id::text[]),
+  unnest(:asset::text[]), unnest(:gross_minor::bigint[]), unnest(:platform_fee_minor::bigint[]),
+  unnest(:protocol_fee_minor::bigint[]), unnest(:net_minor::bigint[]),
+  unnest(:components::text[]), unnest(:fee_policy::text[]), unnest(:fee_policy_hash::text[]),
+  unnest(:tier::text[]), unnest(:volume_minor::bigint[]), unnest(:seller_id::text[]),
+  unnest(:buyer_id::text[]), unnest(:settled_at::text[]);
 
 -- name: volume_entry_insert
 INSERT INTO volume_entry (agent_id, asset, n, at, delta_minor, total_minor, deal_id)
-SELECT * FROM unnest(:agent_id::text[], :asset::text[], :n::bigint[], :at::text[],
-  :delta_minor::bigint[], :total_minor::bigint[], :deal_id::text[]);
+SELECT unnest(:agent_id::text[]), unnest(:asset::text[]), unnest(:n::bigint[]),
+  unnest(:at::text[]), unnest(:delta_minor::bigint[]), unnest(:total_minor::bigint[]),
+  unnest(:deal_id::text[]);
 
 -- name: destination_insert
 INSERT INTO destination (destination_id, owner_id, rail, address, metadata, auto, status,
   created_at)
-SELECT * FROM unnest(:destination_id::text[], :owner_id::text[], :rail::text[], :address::text[],
-  :metadata::text[], :auto::bigint[], :status::text[], :created_at::text[]);
+SELECT unnest(:destination_id::text[]), unnest(:owner_id::text[]), unnest(:rail::text[]),
+  unnest(:address::text[]), unnest(:metadata::text[]), unnest(:auto::bigint[]),
+  unnest(:status::text[]), unnest(:created_at::text[]);
 
 -- name: effect_insert
 INSERT INTO effect (effect_id, obligation_key, kind, deal_id, rail, asset, amount_minor, state,
   fence, destination, plan, claim_operation, claim_key, payout_id, rail_ref, refusal, ask_count,
   sent_at, asked_at, created_at, updated_at)
-SELECT * FROM unnest(:effect_id::text[], :obligation_key::text[], :kind::text[], :deal_id::text[],
-  :rail::text[], :asset::text[], :amount_minor::bigint[], :state::text[], :fence::bigint[],
-  :destination::text[], :plan::text[], :claim_operation::text[], :claim_key::text[],
-  :payout_id::text[], :rail_ref::text[], :refusal::text[], :ask_count::bigint[], :sent_at::text[],
-  :asked_at::text[], :created_at::text[], :updated_at::text[]);
+SELECT unnest(:effect_id::text[]), unnest(:obligation_key::text[]), unnest(:kind::text[]),
+  unnest(:deal_id::text[]), unnest(:rail::text[]), unnest(:asset::text[]),
+  unnest(:amount_minor::bigint[]), unnest(:state::text[]), unnest(:fence::bigint[]),
+  unnest(:destination::text[]), unnest(:plan::text[]), unnest(:claim_operation::text[]),
+  unnest(:claim_key::text[]), unnest(:payout_id::text[]), unnest(:rail_ref::text[]),
+  unnest(:refusal::text[]), unnest(:ask_count::bigint[]), unnest(:sent_at::text[]),
+  unnest(:asked_at::text[]), unnest(:created_at::text[]), unnest(:updated_at::text[]);
 
 -- name: payout_insert
 INSERT INTO payout (payout_id, deal_id, agent_id, asset, amount_minor, rail, destination_id,
   state, refusals, effect_id, hold_id, waiting_for, waiting_since, next_check_at, attempts,
   rail_ref, created_at, updated_at)
-SELECT * FROM unnest(:payout_id::text[], :deal_id::text[], :agent_id::text[], :asset::text[],
-  :amount_minor::bigint[], :rail::text[], :destination_id::text[], :state::text[],
-  :refusals::bigint[], :effect_id::text[], :hold_id::text[], :waiting_for::text[],
-  :waiting_since::text[], :next_check_at::text[], :attempts::bigint[], :rail_ref::text[],
-  :created_at::text[], :updated_at::text[]);
+SELECT unnest(:payout_id::text[]), unnest(:deal_id::text[]), unnest(:agent_id::text[]),
+  unnest(:asset::text[]), unnest(:amount_minor::bigint[]), unnest(:rail::text[]),
+  unnest(:destination_id::text[]), unnest(:state::text[]), unnest(:refusals::bigint[]),
+  unnest(:effect_id::text[]), unnest(:hold_id::text[]), unnest(:waiting_for::text[]),
+  unnest(:waiting_since::text[]), unnest(:next_check_at::text[]), unnest(:attempts::bigint[]),
+  unnest(:rail_ref::text[]), unnest(:created_at::text[]), unnest(:updated_at::text[]);
 
 -- name: job_insert
 INSERT INTO job (job_id, job_type, deal_id, payload, dedup_key, status, attempts, max_attempts,
   lost_leases, run_at_us, lease_owner, lease_fence, lease_expires_us, last_error, result,
   created_at, updated_at)
-SELECT * FROM unnest(:job_id::text[], :job_type::text[], :deal_id::text[], :payload::text[],
-  :dedup_key::text[], :status::text[], :attempts::bigint[], :max_attempts::bigint[],
-  :lost_leases::bigint[], :run_at_us::bigint[], :lease_owner::text[], :lease_fence::bigint[],
-  :lease_expires_us::bigint[], :last_error::text[], :result::text[], :created_at::text[],
-  :updated_at::text[])
+SELECT unnest(:job_id::text[]), unnest(:job_type::text[]), unnest(:deal_id::text[]),
+  unnest(:payload::text[]), unnest(:dedup_key::text[]), unnest(:status::text[]),
+  unnest(:attempts::bigint[]), unnest(:max_attempts::bigint[]), unnest(:lost_leases::bigint[]),
+  unnest(:run_at_us::bigint[]), unnest(:lease_owner::text[]), unnest(:lease_fence::bigint[]),
+  unnest(:lease_expires_us::bigint[]), unnest(:last_error::text[]), unnest(:result::text[]),
+  unnest(:created_at::text[]), unnest(:updated_at::text[])
 ON CONFLICT (job_type, dedup_key) DO NOTHING;
 
 -- name: outbox_insert
 INSERT INTO outbox (outbox_id, deal_id, event_id, event_type, actor_id, counterparty_id, payload,
   source, timestamp)
-SELECT * FROM unnest(:outbox_id::text[], :deal_id::text[], :event_id::text[], :event_type::text[],
-  :actor_id::text[], :counterparty_id::text[], :payload::text[], :source::text[],
-  :timestamp::text[]);
+SELECT unnest(:outbox_id::text[]), unnest(:deal_id::text[]), unnest(:event_id::text[]),
+  unnest(:event_type::text[]), unnest(:actor_id::text[]), unnest(:counterparty_id::text[]),
+  unnest(:payload::text[]), unnest(:source::text[]), unnest(:timestamp::text[]);
 
 -- name: claim_insert
 INSERT INTO claim (scope, operation, key, key_digest, principal, deal_id, args, fingerprint,
   state, phase, fence, outcome, target_scope, target_key, first_seen, finished_at)
-SELECT * FROM unnest(:scope::text[], :operation::text[], :key::text[], :key_digest::text[],
-  :principal::text[], :deal_id::text[], :args::text[], :fingerprint::text[], :state::text[],
-  :phase::text[], :fence::bigint[], :outcome::text[], :target_scope::text[], :target_key::text[],
-  :first_seen::text[], :finished_at::text[]);
+SELECT unnest(:scope::text[]), unnest(:operation::text[]), unnest(:key::text[]),
+  unnest(:key_digest::text[]), unnest(:principal::text[]), unnest(:deal_id::text[]),
+  unnest(:args::text[]), unnest(:fingerprint::text[]), unnest(:state::text[]),
+  unnest(:phase::text[]), unnest(:fence::bigint[]), unnest(:outcome::text[]),
+  unnest(:target_scope::text[]), unnest(:target_key::text[]), unnest(:first_seen::text[]),
+  unnest(:finished_at::text[]);
 
 -- name: deal_update
 UPDATE deal AS t SET

@@ -400,7 +400,8 @@ CREATE TABLE job (
   dedup_key TEXT NOT NULL,
   status TEXT NOT NULL
    
-    CONSTRAINT job_status CHECK (status IN ('queued', 'leased', 'retry', 'done', 'dead', 'cancelled')),
+    CONSTRAINT job_status CHECK (
+      status IN ('queued', 'leased', 'retry', 'done', 'dead', 'cancelled')),
   attempts INTEGER NOT NULL,
   max_attempts INTEGER NOT NULL,
   lost_leases INTEGER NOT NULL,
@@ -416,6 +417,7 @@ CREATE TABLE job (
 ) STRICT;
 CREATE INDEX job_ready ON job (run_at_us) WHERE status IN ('queued', 'retry');
 CREATE INDEX job_leased ON job (lease_expires_us) WHERE status = 'leased';
+CREATE INDEX job_dead ON job (job_id) WHERE status = 'dead';
 
 CREATE TABLE outbox (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
