@@ -25,6 +25,7 @@ from settlement.core.rows import (
     Effect,
     EffectKind,
     EffectState,
+    Event,
     Payout,
     Receipt,
     Settlement,
@@ -59,6 +60,7 @@ def load_needs(tx: Tx, needs: Needs, state: State) -> None:
     _accounts(tx, needs.accounts, state)
     _agents(tx, needs, state)
     _chains(tx, needs.chains, state)
+    _events(tx, needs.events, state)
     _receipts(tx, needs, state)
     _volumes(tx, needs.volumes, state)
     _payouts(tx, needs.payouts, state)
@@ -147,6 +149,14 @@ def _chains(tx: Tx, ids: Sequence[str], state: State) -> None:
         )
 
 
+def _events(tx: Tx, ids: Sequence[str], state: State) -> None:
+    if not ids:
+        return
+    found = {row["event_id"]: Event(**row) for row in tx.all("event_by_ids", ids=list(ids))}
+    for event_id in ids:
+        state.events[event_id] = found.get(event_id)
+
+
 def _receipts(tx: Tx, needs: Needs, state: State) -> None:
     if needs.receipts:
         counting: defaultdict[str, list[Row]] = defaultdict(list)
@@ -208,8 +218,7 @@ def _destinations(tx: Tx, keys: Sequence[tuple[str, str | None]], state: State) 
         state.destinations[owner, named] = tuple(
             destination
             for destination in owned[owner]
-            if (destination.status == "active" if named is None else False)
-            or destination.destination_id == named
+            if named in (None, destination.destination_id)
         )
 
 

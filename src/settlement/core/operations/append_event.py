@@ -89,7 +89,7 @@ class AppendEvent:
         event_id, deal_id = self._text("event_id"), self._text("deal_id")
         return Needs(
             events=(event_id,) if event_id else (),
-            chains=(deal_id,),
+            chains=(deal_id,) if state.deals[deal_id] is None else (),
             parties=(deal_id,) if self._is_statement() else (),
         )
 
@@ -107,7 +107,7 @@ class AppendEvent:
         if self._is_statement():
             self._check_party(state, deal)
         submitted = self._submitted(payload, ctx)
-        # 11 state: an id taken by the same content is that event; else the chain must be as expected
+        # 11 state: an id taken by the same content is that event; else the head must be expected
         stored = state.events[submitted.event_id] if self._text("event_id") else None
         if stored is not None:
             if not self._is_same(stored, submitted):

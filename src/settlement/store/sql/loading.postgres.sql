@@ -30,6 +30,9 @@ SELECT k.deal_id, e.version, e.hash FROM unnest(:ids::text[]) AS k (deal_id)
 CROSS JOIN LATERAL (
   SELECT version, hash FROM event WHERE deal_id = k.deal_id ORDER BY version DESC LIMIT 1) AS e;
 
+-- name: event_by_ids
+SELECT * FROM event WHERE event_id = ANY(:ids::text[]);
+
 -- name: receipt_counting
 SELECT deal_id, provider, confidence FROM receipt
 WHERE deal_id = ANY(:ids::text[]) AND verified = 1 AND authority IN ('verifier', 'operator')
@@ -58,7 +61,7 @@ JOIN payout AS t USING (deal_id, agent_id)
 ORDER BY t.payout_id;
 
 -- name: destination_by_owners
-SELECT * FROM destination WHERE owner_id = ANY(:ids::text[]) ORDER BY destination_id;
+SELECT * FROM destination WHERE owner_id = ANY(:ids::text[]) ORDER BY destination_id DESC;
 
 -- name: settlement_by_deals
 SELECT * FROM settlement WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id;

@@ -30,6 +30,9 @@ SELECT * FROM agent WHERE name IN (SELECT value FROM json_each(:names)) ORDER BY
 SELECT e.deal_id, e.version, e.hash FROM json_each(:ids) AS k CROSS JOIN event AS e
   ON e.deal_id = k.value AND e.version = (SELECT max(version) FROM event WHERE deal_id = k.value);
 
+-- name: event_by_ids
+SELECT * FROM event WHERE event_id IN (SELECT value FROM json_each(:ids));
+
 -- name: receipt_counting
 SELECT deal_id, provider, confidence FROM receipt
 WHERE deal_id IN (SELECT value FROM json_each(:ids))
@@ -58,7 +61,7 @@ ORDER BY t.payout_id;
 
 -- name: destination_by_owners
 SELECT * FROM destination WHERE owner_id IN (SELECT value FROM json_each(:ids))
-ORDER BY destination_id;
+ORDER BY destination_id DESC;
 
 -- name: settlement_by_deals
 SELECT * FROM settlement WHERE deal_id IN (SELECT value FROM json_each(:ids))
