@@ -150,6 +150,10 @@ class SimulatedRail:
         draft.write_text(text + "\n", "utf-8")
         draft.replace(self._program)
 
+    def close(self) -> None:
+        """Let go of the book."""
+        self._book.close()
+
     def entries(self) -> list[RailEntry]:
         """Every charge and payout in the book, in order; what was declined is not among them."""
         with self._book.exclusive() as lines:
