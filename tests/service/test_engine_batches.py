@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import deque
 from concurrent.futures import wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,7 @@ from settlement.core.errors import (
     RequestInProgress,
     ShuttingDown,
 )
-from settlement.service.tickets import make_ticket
+from settlement.service.tickets import Ticket, choose, make_ticket
 from tests.support.notes import (
     FinishNote,
     Note,
@@ -74,8 +76,11 @@ def test_what_queued_during_a_commit_is_the_next_batch(db: Database) -> None:
 
 
 def test_identical_calls_in_one_batch_are_decided_once(db: Database) -> None:
-    """Broken build: the batch reads claims once and runs each call it found none for."""
-    answers = new_engine(db).run_batch([Note(deal_id="deal_a", once=True) for _ in range(50)])
+    """Broken build: the batch reads claims once and runs each call it found none for; the index
+    refuses the second, and fifty transactions follow where one was enough."""
+    engine = new_engine(db)
+    answers = engine.run_batch([Note(deal_id="deal_a", once=True) for _ in range(50)])
+    assert engine.stats()["batches"] == 1
     assert [answer.replayed for answer in answers] == [False] + [True] * 49
     assert len({json.dumps(answer.result) for answer in answers}) == 1
     assert versions(db, "deal_a") == [0]
@@ -118,6 +123,21 @@ def test_a_busy_deal_does_not_hold_up_the_others(db: Database) -> None:
     assert [answer["deal_id"] for answer in order[:2]] == ["deal_hot", "deal_cold"]
     hot = [answer["text"] for answer in order if answer["deal_id"] == "deal_hot"]
     assert hot == ["0", "1", "2", "3"]
+
+
+@dataclass(frozen=True)
+class Queued:
+    ticket: Ticket
+
+
+def test_deferred_calls_come_first_next_time_in_the_order_of_arrival() -> None:
+    """Broken build: what is deferred goes to the end of the queue, behind all who came later."""
+    ids = ["hot", "hot", "cold", "hot", "cool"]
+    calls = [Note(deal_id=f"deal_{name}", text=str(n)) for n, name in enumerate(ids)]
+    queue = deque(Queued(make_ticket(call)) for call in calls)
+    taken = choose(queue, 2)
+    assert [item.ticket.op for item in taken] == [calls[0], calls[2]]
+    assert [item.ticket.op for item in queue] == [calls[1], calls[3], calls[4]]
 
 
 # --- faults --------------------------------------------------------------------------------------
@@ -163,13 +183,13 @@ def test_nothing_is_acknowledged_while_the_database_is_away() -> None:
 
 
 def test_a_listener_that_fails_does_not_undo_or_repeat_the_commit(db: Database) -> None:
-    """Broken build: its error looks like the batch's, which is run again: two events."""
+    """Broken build: its error looks like the batch's; what is committed is called a fault."""
 
     def listener(writes: WriteSet) -> None:
         raise RuntimeError("a listener's bug")
 
     engine = new_engine(db, listeners=[listener])
-    assert not engine.execute(Note(deal_id="deal_a")).replayed
+    assert engine.execute(Note(deal_id="deal_a")).unwrap()["version"] == 0
     assert versions(db, "deal_a") == [0]
 
 

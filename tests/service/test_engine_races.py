@@ -6,6 +6,7 @@ In threads and in processes, on both databases.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +97,35 @@ def test_one_key_for_two_deals_goes_to_one_of_them(db: Database, database_url: s
         assert sorted(str(a["code"]) for a in answers) == ["None", "idempotency_mismatch"]
         events = [versions(db, f"deal_{side}_{n}") for side in ("left", "right")]
         assert sorted(events) == [[], [0]]
+
+
+@pytest.mark.parametrize(
+    ("rival", "expected"),
+    [
+        (Note(deal_id="deal_a", once=True), "replay"),
+        (Note(deal_id="deal_b", sent_key="k1", principal=ALICE), "idempotency_mismatch"),
+    ],
+)
+def test_who_loses_a_claim_between_reading_and_writing_looks_again(
+    postgres_url: str, rival: Note, expected: str
+) -> None:
+    """On PostgreSQL only: on SQLite the writer is alone from the reading on.
+
+    Broken build: the database's refusal of the second claim is answered as a fault.
+    """
+    with opened(postgres_url) as db, opened(postgres_url) as elsewhere:
+        won: list[Answer] = []
+
+        def deciding() -> None:
+            if not won:
+                won.append(new_engine(elsewhere).execute(rival))
+
+        call = replace(rival, deal_id="deal_a", deciding=deciding)
+        answer = new_engine(db).execute(call)
+        assert won[0].error is None
+        code = answer.error.code if answer.error is not None else "replay"
+        assert code == expected
+        assert answer.replayed is (expected == "replay")
 
 
 @pytest.mark.chaos
