@@ -268,6 +268,11 @@ def proof_digest(proof_type: str, proof_data: Json, attachment_url: str | None) 
     return framed_hash("proof", k_bytes(members))
 
 
+def proof_data_text(proof_data: Json) -> str:
+    """The text of proof data as it is hashed and stored: K of its exact form."""
+    return k_bytes(_proof_form(proof_data)).decode()
+
+
 def _proof_form(value: Json) -> Json:
     """Numbers as exact text, member names in ASCII, so that any caller's data has a K form."""
     if isinstance(value, Mapping):

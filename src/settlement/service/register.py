@@ -1,0 +1,101 @@
+"""Registration: a new agent and its first API key, drawn here and shown once.
+
+Guarantees: the key's 32 secret bytes come from the operating system's generator; only its digest
+leaves this module inside the operation; the plaintext is the caller's to show, once.
+Does not: enrol signing keys, or make operators (an operator grants those by hand).
+
+Spec §12.1, contract §2.1. Change colour: red.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from settlement.core.ids import AgentId, KeyId
+from settlement.core.keys import KEY_ID_HEX, KEY_PREFIX, SECRET_BYTES, format_key, key_digest
+from settlement.core.operations import Register
+from settlement.core.rows import Agent, ApiKey
+from settlement.service.fresh import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from settlement.core.principal import Principal
+
+#: What registration grants: every scope but admin (spec §12.2).
+FIRST_SCOPES: Final = (
+    "audit",
+    "exchange",
+    "feed:premium",
+    "go",
+    "keys",
+    "payout",
+    "proof",
+    "read",
+    "settle",
+    "verify",
+    "webhooks",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What an agent says of itself."""
+
+    name: str
+    agent_type: str = "ai_agent"
+    capabilities: Sequence[str] = ()
+    description: str = ""
+    api_endpoint: str = ""
+    owner_email: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """An operation to run, and the key to show when it has run. Never log or store one."""
+
+    operation: Register
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"Registration({self.operation.agent.agent_id})"
+
+
+def new_registration(principal: Principal, profile: Profile, *, now: str) -> Registration:
+    """Draw ids and key for a new agent; `now` is replaced by the transaction's time."""
+    agent_id = new_id(AgentId.prefix)
+    key_id = secrets.token_hex(KEY_ID_HEX // 2)
+    api_key = format_key(key_id, os.urandom(SECRET_BYTES))
+    agent = Agent(
+        agent_id=agent_id,
+        name=profile.name,
+        agent_type=profile.agent_type,
+        capabilities=json.dumps(list(profile.capabilities)),
+        description=profile.description,
+        api_endpoint=profile.api_endpoint,
+        owner_email=profile.owner_email,
+        status="active",
+        operator=0,
+        created_at=now,
+    )
+    key = ApiKey(
+        key_prefix=KEY_PREFIX + key_id,
+        key_id=new_id(KeyId.prefix),
+        agent_id=agent_id,
+        name="first",
+        digest=key_digest(api_key),
+        scopes=json.dumps(list(FIRST_SCOPES)),
+        status="active",
+        created_at=now,
+        expires_at=None,
+        grace_until=None,
+        rotated_from=None,
+        revoked_at=None,
+    )
+    return Registration(
+        operation=Register(principal=principal, agent=agent, key=key), api_key=api_key
+    )

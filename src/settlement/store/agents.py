@@ -1,0 +1,75 @@
+"""Agents, their volume, outcomes and balances, as the read-side services need them.
+
+Guarantees: volume is the difference of two running totals, each one index look-up; outcomes are
+the latest so many; nothing here reads an agent's whole history.
+Does not: authenticate or decide tiers.
+
+Change colour: amber.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from settlement.core.rows import Account, Agent
+
+if TYPE_CHECKING:
+    from settlement.store.database import Tx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A seller's settled gross in one asset: since the beginning, and in the window."""
+
+    entries: int
+    total_minor: int
+    window_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealOutcome:
+    """How one settled deal of a seller stands now."""
+
+    at: str
+    deal_id: str
+    state: str
+    open: int
+    seller_id: str | None
+    buyer_id: str | None
+
+
+def find_agent(tx: Tx, agent_id: str) -> Agent | None:
+    """The agent of that id."""
+    row = tx.maybe("agents_get", agent_id=agent_id)
+    return Agent(**row) if row is not None else None
+
+
+def volume_of(tx: Tx, agent_id: str, asset: str, window_start: str) -> Volume:
+    """What the agent sold, in all and since `window_start`."""
+    last = tx.maybe("agents_volume_last", agent_id=agent_id, asset=asset)
+    if last is None:
+        return Volume(entries=0, total_minor=0, window_minor=0)
+    before = tx.maybe(
+        "agents_volume_before", agent_id=agent_id, asset=asset, window_start=window_start
+    )
+    earlier = before["total_minor"] if before is not None else 0
+    total = last["total_minor"]
+    return Volume(entries=last["n"], total_minor=total, window_minor=total - earlier)
+
+
+def recent_outcomes(tx: Tx, agent_id: str, asset: str, limit: int) -> list[DealOutcome]:
+    """The latest settled deals of a seller, newest first."""
+    rows = tx.all("agents_outcomes_recent", agent_id=agent_id, asset=asset, limit=limit)
+    return [DealOutcome(**row) for row in rows]
+
+
+def accounts_of(tx: Tx, agent_id: str) -> list[Account]:
+    """The agent's own accounts."""
+    return [Account(**row) for row in tx.all("agents_accounts", agent_id=agent_id)]
+
+
+def deals_page(tx: Tx, agent_id: str, after: str, limit: int) -> list[str]:
+    """Ids of deals the agent is a party of, after an id."""
+    rows = tx.all("agents_deals_page", agent_id=agent_id, after=after, limit=limit)
+    return [row["deal_id"] for row in rows]

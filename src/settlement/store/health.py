@@ -1,0 +1,47 @@
+"""Figures of `/health`, each bounded.
+
+Guarantees: no figure costs more on a database with a long history; counts stop at FIGURE_MAX.
+Does not: judge.
+
+Change colour: green.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from settlement.store.database import Tx
+
+FIGURE_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits, as of one snapshot."""
+
+    now: str
+    now_us: int
+    jobs_ready: int
+    jobs_dead: int
+    unknown_effects: int
+    outbox_oldest: str | None
+
+
+def read_backlog(tx: Tx) -> Backlog:
+    """Count what waits."""
+    oldest = tx.maybe("health_outbox_oldest")
+    return Backlog(
+        now=tx.now,
+        now_us=tx.now_us,
+        jobs_ready=tx.one("health_jobs_ready", limit=FIGURE_MAX)["found"],
+        jobs_dead=tx.one("health_jobs_dead", limit=FIGURE_MAX)["found"],
+        unknown_effects=tx.one("health_effects_unknown", limit=FIGURE_MAX)["found"],
+        outbox_oldest=oldest["timestamp"] if oldest is not None else None,
+    )
+
+
+def ping(tx: Tx) -> None:
+    """Raise what reading raises when the database is away."""
+    tx.one("health_ping")
