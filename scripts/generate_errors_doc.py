@@ -80,6 +80,8 @@ def _section(leaf: type[errors.SettlementError]) -> str:
     lines = [f"\n### {leaf.code}\n\n{leaf.title}. Retry: `{leaf.retry}`."]
     if leaf.bad_request:
         lines.append(" Status 400.")
+    if leaf is errors.MethodNotAllowed:
+        lines.append(" Status 405.")
     lines.append(f"\n\n> {said}\n" if said else "\n")
     named: Any = leaf  # every leaf is a dataclass
     members = [f"`{field.name}` ({field.type})" for field in fields(named)]

@@ -1,0 +1,1 @@
+"""The outer floor: HTTP, the worker, rails. Translates, never decides."""

@@ -1,0 +1,222 @@
+"""Who calls, and may they: keys, classes and scopes (contract §0.2, §0.3).
+
+Guarantees: a key that is sent and does not count is 401 everywhere, open calls included; it never
+falls back to anonymous. Its check digits are tested before anything is read, its digest compared in
+constant time. A key revoked is refused within a second: that long, at most, a found one is trusted.
+`admit` runs before every route, in the order of spec §1.6: body, key, scope.
+Does not: decide what a party may do; operations do.
+
+Change colour: red.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from settlement.core.errors import (
+    ActorMismatch,
+    KeyInvalid,
+    KeyRequired,
+    MethodNotAllowed,
+    ScopeMissing,
+    SettlementError,
+)
+from settlement.core.keys import parse_key, same_digest
+from settlement.core.principal import ANONYMOUS, Principal, PrincipalKind
+from settlement.edge.http.request import ADMIN_TOKEN, API_KEY, EdgeRequest, header
+from settlement.service.callers import KnownKey, find_keys
+
+if TYPE_CHECKING:
+    from litestar.connection import ASGIConnection
+    from litestar.handlers import BaseRouteHandler
+
+    from settlement.store.database import Database
+
+ADMIN_SCOPE: Final = "admin"
+#: With the read itself, a revocation counts within one second (spec §12.1).
+TRUST_SECONDS: Final = 0.9
+_KEYS_KEPT_MAX: Final = 20_000
+ACCESS_OPT: Final = "access"
+
+TOKEN_OPERATOR: Final = Principal(kind=PrincipalKind.OPERATOR, scopes=frozenset({ADMIN_SCOPE}))
+
+
+class AccessClass(StrEnum):
+    """The classes of contract §0.2; `X`: health and pages, which ignore the key header."""
+
+    PUBLIC = "P"
+    WRITE = "W"
+    GO = "G"
+    OPEN = "O"
+    KEYED = "K"
+    ADMIN = "A"
+    SIGNED = "H"
+    KEY_IGNORED = "X"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who may call a route. Every route declares one."""
+
+    letter: AccessClass
+    scope: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.letter}({self.scope})" if self.scope else self.letter.value
+
+
+PUBLIC: Final = Access(letter=AccessClass.PUBLIC)
+WRITE: Final = Access(letter=AccessClass.WRITE)
+GO: Final = Access(letter=AccessClass.GO, scope="go")
+ADMIN: Final = Access(letter=AccessClass.ADMIN)
+SIGNED: Final = Access(letter=AccessClass.SIGNED)
+KEY_IGNORED: Final = Access(letter=AccessClass.KEY_IGNORED)
+
+
+def open_to(scope: str) -> Access:
+    """O(scope): open in sandbox, a key with the scope in live."""
+    return Access(letter=AccessClass.OPEN, scope=scope)
+
+
+def keyed(scope: str) -> Access:
+    """K(scope): a key with the scope in both modes."""
+    return Access(letter=AccessClass.KEYED, scope=scope)
+
+
+class KeyRing:
+    """Finds API keys, many in one read, and trusts a found one for less than a second."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._kept: dict[str, tuple[KnownKey, float]] = {}
+        self._wanted: dict[str, asyncio.Future[KnownKey | None]] = {}
+        self._reader: asyncio.Task[None] | None = None
+
+    async def principal_of(self, text: str) -> Principal:
+        """The caller whose key this is; raises KeyInvalid for any reason alike."""
+        parsed = parse_key(text)
+        known = self._trusted(parsed.lookup_prefix) or await self._find(parsed.lookup_prefix)
+        if known is None or not same_digest(known.digest, parsed.digest):
+            raise KeyInvalid()
+        return known.principal
+
+    def _trusted(self, prefix: str) -> KnownKey | None:
+        known, until = self._kept.get(prefix, (None, 0.0))
+        return known if time.monotonic() < until else None
+
+    async def _find(self, prefix: str) -> KnownKey | None:
+        wanted = self._wanted.get(prefix)
+        if wanted is None:
+            wanted = self._wanted[prefix] = asyncio.get_running_loop().create_future()
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read_wanted())
+        # Shielded: the caller who leaves must not take the answer from those who share it.
+        return await asyncio.shield(wanted)
+
+    async def _read_wanted(self) -> None:
+        try:
+            while self._wanted:
+                batch, self._wanted = self._wanted, {}
+                await self._read_batch(batch)
+        finally:
+            self._reader = None
+
+    async def _read_batch(self, batch: dict[str, asyncio.Future[KnownKey | None]]) -> None:
+        # Taken before the read: what is revoked after it must not be trusted longer.
+        until = time.monotonic() + TRUST_SECONDS
+        try:
+            found = await asyncio.to_thread(find_keys, self._db, list(batch))
+        except SettlementError as error:
+            for wanted in batch.values():
+                wanted.set_exception(error)
+            return
+        if len(self._kept) > _KEYS_KEPT_MAX:
+            self._kept.clear()
+        self._kept.update((prefix, (known, until)) for prefix, known in found.items())
+        for prefix, wanted in batch.items():
+            wanted.set_result(found.get(prefix))
+
+
+async def admit(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
+    """Guard of every route: read the body, find the caller, check class and scope."""
+    request = cast("EdgeRequest", connection)
+    if request.method == "OPTIONS":
+        # The framework would answer 204, which clients cannot parse (contract §1.1).
+        allow: dict[str, str] = request.app.state["allow"]
+        raise MethodNotAllowed(method="OPTIONS", allow=allow[request.scope["path_template"]])
+    access: Access = route.opt[ACCESS_OPT]
+    if access.letter is AccessClass.SIGNED:
+        return
+    await request.read_members()
+    if access.letter is AccessClass.KEY_IGNORED:
+        return
+    request.set_principal(await _caller(request, access))
+    check_access(request.principal, access, sandbox=request.services.settings.sandbox)
+
+
+async def _caller(request: EdgeRequest, access: Access) -> Principal:
+    text = header(request.scope, API_KEY)
+    if text:
+        ring: KeyRing = request.app.state["key_ring"]
+        return await ring.principal_of(text)
+    if access.letter is AccessClass.ADMIN:
+        return _token_holder(request)
+    return ANONYMOUS
+
+
+def _token_holder(request: EdgeRequest) -> Principal:
+    shown = header(request.scope, ADMIN_TOKEN)
+    if not shown:
+        return ANONYMOUS
+    expected = request.services.settings.admin_token
+    if not expected or not hmac.compare_digest(shown.encode(), expected.encode()):
+        raise KeyInvalid()
+    return TOKEN_OPERATOR
+
+
+def check_access(caller: Principal, access: Access, *, sandbox: bool) -> None:
+    """Raise KeyRequired or ScopeMissing where the class asks for more than the caller has."""
+    match access.letter:
+        case AccessClass.ADMIN:
+            _need(caller, ADMIN_SCOPE)
+        case AccessClass.KEYED:
+            _need(caller, access.scope)
+        case AccessClass.OPEN if not sandbox:
+            _need(caller, access.scope)
+        case AccessClass.GO if not sandbox and caller.is_agent:
+            _need(caller, access.scope)
+        case _:
+            return
+
+
+def _need(caller: Principal, scope: str | None) -> None:
+    if caller.kind is PrincipalKind.ANONYMOUS:
+        raise KeyRequired()
+    if scope is not None and scope not in caller.scopes and ADMIN_SCOPE not in caller.scopes:
+        raise ScopeMissing(scope=scope)
+
+
+def acting_as(caller: Principal, named: str | None, field: str) -> str | None:
+    """Who acts: the key's agent; without a key, the name claimed (contract §0.3.3).
+
+    Raises ActorMismatch when the body names another agent than the key's; operators may.
+    """
+    if caller.agent_id is None:
+        return named
+    if named is None or named == caller.agent_id:
+        return caller.agent_id
+    if caller.is_operator:
+        return named
+    raise ActorMismatch(field=field)
+
+
+def acting_name(caller: Principal, named: str | None, field: str) -> str | None:
+    """As `acting_as`, where the agent's registered name counts as well (proof-pack)."""
+    if caller.agent_id is not None and named == caller.name:
+        return caller.agent_id
+    return acting_as(caller, named, field)

@@ -1,0 +1,85 @@
+"""Ids and numbers in paths and queries, and the addresses we hand out.
+
+Guarantees: what cannot be an id is answered like an id nobody has (404), so that no text from a
+path reaches a query unless it could be there; addresses are absolute, from the configured base.
+Does not: look anything up.
+
+Contract §1.5. Change colour: green.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Final
+
+from litestar.params import Parameter
+
+from settlement.core.errors import (
+    AgentNotFound,
+    CursorMalformed,
+    DealNotFound,
+    MalformedId,
+    PayoutNotFound,
+    TreeSizeUnknown,
+)
+from settlement.core.ids import PayoutId, check_name
+
+if TYPE_CHECKING:
+    from settlement.edge.http.request import EdgeRequest
+
+POSITION_MAX: Final = 2**53 - 1
+_DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,15}")
+
+#: A position in the log, from a query.
+Position = Annotated[int, Parameter(ge=0, le=POSITION_MAX)]
+PageLimit = Annotated[int, Parameter(ge=1, le=200)]
+
+
+def deal_in_path(text: str) -> str:
+    """A deal id; raises DealNotFound for what cannot be one."""
+    try:
+        return check_name(text, "deal_id")
+    except MalformedId:
+        raise DealNotFound(deal_id=_shown(text)) from None
+
+
+def agent_in_path(text: str) -> str:
+    """An agent id; raises AgentNotFound for what cannot be one."""
+    try:
+        return check_name(text, "agent_id")
+    except MalformedId:
+        raise AgentNotFound(agent_id=_shown(text)) from None
+
+
+def payout_in_path(text: str) -> str:
+    """A payout id; raises PayoutNotFound for what cannot be one."""
+    try:
+        return str(PayoutId.parse(text))
+    except MalformedId:
+        raise PayoutNotFound(payout_id=_shown(text)) from None
+
+
+def position_in_path(text: str) -> int:
+    """A tree size or leaf index; raises TreeSizeUnknown for what cannot be one."""
+    if not _DIGITS.fullmatch(text) or int(text) > POSITION_MAX:
+        raise TreeSizeUnknown(position=-1)
+    return int(text)
+
+
+def version_cursor(text: str | None) -> int:
+    """The cursor of a timeline page; raises CursorMalformed."""
+    if text is None:
+        return 0
+    if not _DIGITS.fullmatch(text) or int(text) > POSITION_MAX:
+        raise CursorMalformed()
+    return int(text)
+
+
+def _shown(text: str) -> str:
+    """A caller's text in a message: short and printable."""
+    return "".join(char if char.isprintable() else "?" for char in text[:64])
+
+
+def url(request: EdgeRequest, path: str) -> str:
+    """An absolute address of ours."""
+    return f"{request.services.settings.base_url}{path}"

@@ -1,0 +1,132 @@
+"""One request as our routes see it: who calls, under which key, with which members.
+
+Guarantees: every request has one id, `req_` + 32 hex, shown as `X-Request-Id` and in problems; a
+header sent twice is one value that no check accepts; the body is read once, bounded.
+Does not: authenticate (`auth.py`) or know the members of a call (`schemas.py`).
+
+Contract §0.3, §1.1, spec §6.1. Change colour: amber.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from litestar import Request
+from litestar.datastructures import State
+
+from settlement.core.errors import JsonMalformed, MalformedId
+from settlement.core.principal import ANONYMOUS, Principal
+from settlement.edge.http.body import parse_object, read_bounded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, MutableMapping
+
+    from settlement.edge.http.services import HttpServices
+    from settlement.service.bundles import Bundles
+    from settlement.service.log_views import LogViews
+
+API_KEY: Final = b"x-api-key"
+ADMIN_TOKEN: Final = b"x-admin-token"
+IDEMPOTENCY_KEY: Final = b"idempotency-key"
+REQUEST_ID_HEADER: Final = b"x-request-id"
+
+_REQUEST_ID: Final = "settlement_request_id"
+_PRINCIPAL: Final = "settlement_principal"
+_MEMBERS: Final = "settlement_members"
+_KEY_TEXT: Final = re.compile(r"[!-~]{1,255}")
+_METHODS_WITH_BODY: Final = frozenset({"POST", "DELETE"})
+
+
+def request_id(scope: Mapping[str, Any]) -> str:
+    """The id of this request, made when it is first asked for."""
+    state: dict[str, Any] = scope["state"]
+    found: str | None = state.get(_REQUEST_ID)
+    if found is None:
+        found = state[_REQUEST_ID] = "req_" + os.urandom(16).hex()
+    return found
+
+
+def header(scope: Mapping[str, Any], name: bytes) -> str:
+    """A header's text without blanks around it; "" when absent or empty.
+
+    One sent twice comes joined, and so is malformed wherever one value is wanted.
+    """
+    found = [value for key, value in scope["headers"] if key == name]
+    return ", ".join(value.decode("latin-1").strip() for value in found).strip()
+
+
+class EdgeRequest(Request[Any, Any, State]):
+    """The request class of the app. `admit` (auth.py) has filled it before any route runs."""
+
+    @property
+    def services(self) -> HttpServices:
+        """What the app was created with."""
+        return cast("HttpServices", self.app.state["services"])
+
+    @property
+    def bundles(self) -> Bundles:
+        """Proof bundles."""
+        return self.services.bundles
+
+    @property
+    def log_views(self) -> LogViews:
+        """The log's read side."""
+        return self.services.log_views
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        found: Principal = self._edge_state.get(_PRINCIPAL, ANONYMOUS)
+        return found
+
+    def set_principal(self, principal: Principal) -> None:
+        """Called once, when the key has been checked."""
+        self._edge_state[_PRINCIPAL] = principal
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """The body's members as parsed, before any schema."""
+        found: dict[str, Any] = self._edge_state.get(_MEMBERS, {})
+        return found
+
+    async def read_members(self) -> None:
+        """Read and parse the body of a method that has one."""
+        if self.method in _METHODS_WITH_BODY:
+            raw = await read_bounded(self._chunks(), self._announced())
+            self._edge_state[_MEMBERS] = parse_object(raw)
+
+    async def body(self) -> bytes:
+        """For the framework, which decodes a body only if there is one: ours are never absent."""
+        return b"{}"
+
+    @property
+    def sent_key(self) -> str | None:
+        """The caller's Idempotency-Key; anonymous callers have none. Raises MalformedId."""
+        text = header(self.scope, IDEMPOTENCY_KEY)
+        if not text or not (self.principal.is_agent or self.principal.is_operator):
+            return None
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            text = text[1:-1]
+        if not _KEY_TEXT.fullmatch(text):
+            raise MalformedId(field="Idempotency-Key")
+        return text
+
+    @property
+    def _edge_state(self) -> MutableMapping[str, Any]:
+        return self.scope["state"]
+
+    def _announced(self) -> int | None:
+        text = header(self.scope, b"content-length")
+        return int(text) if text.isascii() and text.isdecimal() else None
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise JsonMalformed(reason="the connection ended within the body")
+            chunk = cast("bytes", message.get("body", b""))
+            more = bool(message.get("more_body", False))
+            yield chunk

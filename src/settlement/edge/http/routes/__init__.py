@@ -1,0 +1,37 @@
+"""Routes, one module per noun; each lists its handlers in `ROUTES`.
+
+Guarantees: `ALL_ROUTES` is everything the server answers beside its API page.
+Does not: hold rules; see `edge/http/routing.py`.
+"""
+
+from settlement.edge.http.routes import (
+    agents,
+    deals,
+    destinations,
+    fees,
+    go,
+    idempotency,
+    log,
+    pay,
+    payouts,
+    proofs,
+    service,
+    settle,
+    verify,
+)
+
+ALL_ROUTES = (
+    *service.ROUTES,
+    *agents.ROUTES,
+    *proofs.ROUTES,
+    *go.ROUTES,
+    *verify.ROUTES,
+    *settle.ROUTES,
+    *fees.ROUTES,
+    *deals.ROUTES,
+    *log.ROUTES,
+    *idempotency.ROUTES,
+    *destinations.ROUTES,
+    *payouts.ROUTES,
+    *pay.ROUTES,
+)
