@@ -3,8 +3,8 @@
 For: `settlement serve` and `settlement worker`, and tests that want the whole house.
 Guarantees: nothing runs before the database has the schema of this release and the log has been
 compared with its checkpoint file; a log behind it makes the process read-only (spec §17.2). What
-`start` opened, `close` closes in reverse: first nothing new is taken, then what was taken is
-answered, then leases go back, then the database.
+`start` opened, `close` closes: first the loops end and leases go back, then what the engine took is
+answered, then the database.
 Does not: listen, migrate, or decide anything.
 
 Spec §9.3, §17.2. Change colour: amber.
@@ -88,10 +88,11 @@ class Services:
 
     def close(self) -> None:
         """Finish what was taken, hand back what was leased, let go of the database."""
-        self.engine.close()
         if self._loops_run:
+            # Before the engine: what a rail has said while we were stopping still gets booked.
             self.worker.stop()
             self._loops_run = False
+        self.engine.close()
         self.effects.close()
         self.sequencer.close()
         for rail in self.rails.values():

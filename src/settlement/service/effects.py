@@ -21,13 +21,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from settlement.core.clock import SECOND_US, parse_time
-from settlement.core.errors import LeaseLost
+from settlement.core.errors import LeaseLost, SettlementError
 from settlement.core.obligations import rail_key
 from settlement.core.operations import RailOutcome, RecordCharge, RecordPayout
 from settlement.core.principal import SYSTEM
 from settlement.core.rail import RailRequest, RailSilent
 from settlement.core.rows import Effect, EffectKind, EffectState, Job
 from settlement.faults import fault
+from settlement.service.answers import Answer
 from settlement.service.jobs import EFFECT
 from settlement.store import effects as rows
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from settlement.core.rail import Rail, RailAnswer
-    from settlement.service.answers import Answer
     from settlement.service.engine import Engine
     from settlement.service.jobs import JobQueue
     from settlement.store.database import Database, Tx
@@ -167,7 +167,10 @@ class EffectRunner:
     def _record(self, cases: Sequence[_Case]) -> dict[str, Answer]:
         """Have the engine book what the rails said; a silence already noted is not noted twice."""
         said = [c for c in cases if c.settled or c.effect.state is EffectState.SENT]
-        answers = self._engine.execute_all([_record_of(case) for case in said])
+        try:
+            answers = self._engine.execute_all([_record_of(case) for case in said])
+        except SettlementError as refusal:  # shutting down: the next lease asks the rail
+            answers = [Answer(error=refusal) for _ in said]
         return {case.effect.effect_id: a for case, a in zip(said, answers, strict=True)}
 
     def _put_down(self, tx: Tx, cases: Sequence[_Case], answers: Mapping[str, Answer]) -> None:

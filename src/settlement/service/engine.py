@@ -154,24 +154,22 @@ class Engine:
         """Run our own operations together and wait for all; a full queue does not refuse them.
 
         For workers: what a rail said must get into the books however many callers are queued.
+        Raises ShuttingDown.
         """
         if self._thread is None:
             return self.run_batch(ops)
-        futures: list[Future[Answer]] = []
+        pending = [Pending(make_ticket(op), _owed()) for op in ops]
         with self._ready:
-            closing = self._closing
-            for op in ops if not closing else ():
-                future: Future[Answer] = Future()
-                future.set_running_or_notify_cancel()
-                self._queue.append(Pending(make_ticket(op), future))
-                futures.append(future)
+            self._check_open()
+            self._queue.extend(pending)
             self._ready.notify()
-        if closing:
-            return [Answer(error=ShuttingDown()) for _ in ops]
-        return [future.result() for future in futures]
+        return [item.future.result() for item in pending]
 
     def run_batch(self, ops: Sequence[Operation]) -> list[Answer]:
-        """Run operations here and now, in as few transactions as their deals allow."""
+        """Run operations here and now, in as few transactions as their deals allow.
+
+        Raises what `refuse` was given.
+        """
         self._raise_refusal()
         waiting = deque(_Direct(make_ticket(op), n) for n, op in enumerate(ops))
         answers: dict[int, Answer] = {}
@@ -182,9 +180,7 @@ class Engine:
         return [answers[n] for n in range(len(ops))]
 
     def _submit(self, op: Operation, *, wait_ns: int) -> Future[Answer]:
-        future: Future[Answer] = Future()
-        # What is queued will run: a caller may stop waiting for it but cannot take it back.
-        future.set_running_or_notify_cancel()
+        future = _owed()
         self._enqueue(Pending(make_ticket(op), future, None, wait_ns))
         return future
 
@@ -193,14 +189,17 @@ class Engine:
             raise from_record(self._refusal.to_record())  # a fresh one: raising marks an exception
 
     def _enqueue(self, pending: Pending) -> None:
-        self._raise_refusal()
         with self._ready:
-            if self._closing:
-                raise ShuttingDown
+            self._check_open()
             if len(self._queue) >= self._queue_limit:
                 raise Busy
             self._queue.append(pending)
             self._ready.notify()
+
+    def _check_open(self) -> None:
+        self._raise_refusal()
+        if self._closing:
+            raise ShuttingDown
 
     # --- the committer ---------------------------------------------------------------------------
 
@@ -291,3 +290,10 @@ class Engine:
                 listener(writes)
             except Exception:
                 logger.exception("a commit listener failed")
+
+
+def _owed() -> Future[Answer]:
+    """A future that cannot be cancelled: what is queued will run, and be answered."""
+    future: Future[Answer] = Future()
+    future.set_running_or_notify_cancel()
+    return future

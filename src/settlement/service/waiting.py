@@ -17,19 +17,21 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from settlement.core.errors import DatabaseUnavailable, RequestInProgress
+from settlement.core.errors import DatabaseUnavailable, PaymentRefused, RequestInProgress
+from settlement.core.rows import EffectKind
 from settlement.service.answers import DONE, Answer, ClaimKey, finished
+from settlement.store.effects import find_refusal
 from settlement.store.loading import load_claims
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from settlement.core.rows import Claim
     from settlement.core.writeset import WriteSet
     from settlement.service.tickets import Ticket
-    from settlement.store.database import Database
+    from settlement.store.database import Database, Tx
 
 logger = logging.getLogger(__name__)
 
@@ -158,17 +160,15 @@ class WaitingRoom:
             waiters = [w for group in self._waiters.values() for w in group]
         if not waiters:
             return
-        keys = {w.claim for w in waiters}
-        keys |= {w.pending.ticket.sent for w in waiters if w.pending.ticket.sent is not None}
         try:
-            claims = self._db.read(lambda tx: load_claims(tx, sorted(keys)))
+            answers = self._db.read(lambda tx: _look(tx, waiters))
         except DatabaseUnavailable:
             logger.warning("claims could not be read; callers wait on", exc_info=True)
-            claims = None
+            answers = [None] * len(waiters)
         now = time.monotonic_ns()
         told: list[tuple[Pending, Answer]] = []
-        for waiter in waiters:
-            answer = _outcome_of(waiter, claims) if claims is not None else None
+        for waiter, found in zip(waiters, answers, strict=True):
+            answer = found
             if answer is None and now >= waiter.deadline_ns:
                 answer = waiter.answer
             if answer is not None and self._take(waiter):
@@ -187,14 +187,30 @@ class WaitingRoom:
             return True
 
 
-def _outcome_of(waiter: _Waiter, claims: Mapping[ClaimKey, Claim]) -> Answer | None:
+def _look(tx: Tx, waiters: Sequence[_Waiter]) -> list[Answer | None]:
+    """What each waiter can be told by now."""
+    keys = {w.claim for w in waiters}
+    keys |= {w.pending.ticket.sent for w in waiters if w.pending.ticket.sent is not None}
+    claims = load_claims(tx, sorted(keys))
+    return [_outcome_of(tx, waiter, claims) for waiter in waiters]
+
+
+def _outcome_of(tx: Tx, waiter: _Waiter, claims: Mapping[ClaimKey, Claim]) -> Answer | None:
     claim = claims.get(waiter.claim)
     if claim is not None:
         done = claim.state == DONE and claim.outcome is not None
         return finished(waiter.answer, claim.outcome) if done and claim.outcome else None
     # Released: the rail refused, so the operation may run again. The outcome stays with the keys
-    # that callers sent; a call without one is told to ask again.
+    # that callers sent; for a call without one the effect remembers the refusal.
     sent = claims.get(waiter.pending.ticket.sent) if waiter.pending.ticket.sent else None
     if sent is not None and sent.outcome is not None:
         return finished(waiter.answer, sent.outcome)
-    return replace(waiter.answer, running=False, result=None, error=RequestInProgress())
+    scope, operation, key = waiter.claim
+    refusal = find_refusal(tx, scope.removeprefix("deal:"), operation, key)
+    if refusal is None:
+        return replace(waiter.answer, running=False, result=None, error=RequestInProgress())
+    if refusal.kind is EffectKind.CHARGE:
+        error = PaymentRefused(deal_id=refusal.deal_id, reason=refusal.code or "refused")
+        return replace(waiter.answer, running=False, result=None, error=error)
+    planned = waiter.answer.result or {}
+    return replace(waiter.answer, running=False, result={**planned, "state": "refused"})
