@@ -73,7 +73,7 @@ BEGIN
       0::bigint AS credit_posted,
       CASE WHEN phase = 'hold' THEN amount_minor
         WHEN hold_id IS NULL THEN 0
-        ELSE -(SELECT h.amount_minor FROM transfer AS h WHERE h.transfer_id = hold_id)
+        ELSE -(SELECT h.amount_minor FROM transfer AS h WHERE h.transfer_id = added.hold_id)
       END AS debit_held,
       0::bigint AS credit_held
     FROM added WHERE debit_class IN ('agent', 'mandate', 'escrow', 'dispute', 'receivable')
@@ -82,7 +82,7 @@ BEGIN
       CASE WHEN phase IN ('final', 'post') THEN amount_minor ELSE 0 END, 0,
       CASE WHEN phase = 'hold' THEN amount_minor
         WHEN hold_id IS NULL THEN 0
-        ELSE -(SELECT h.amount_minor FROM transfer AS h WHERE h.transfer_id = hold_id)
+        ELSE -(SELECT h.amount_minor FROM transfer AS h WHERE h.transfer_id = added.hold_id)
       END
     FROM added WHERE credit_class IN ('agent', 'mandate', 'escrow', 'dispute', 'receivable')
   ), move AS (
