@@ -1,0 +1,188 @@
+"""The whole house in one process: built by `wiring`, driven by operations and steps, no threads.
+
+For: tests that need deals with a real history. `Play` has a verb for each thing that can happen.
+Guarantees: everything goes through the engine and the worker's steps, on a real database; nothing
+runs by itself, so a test decides what has happened.
+Does not: speak HTTP.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from settlement.config import load
+from settlement.core.canonical import j_text
+from settlement.core.clock import parse_time
+from settlement.core.operations import Go, ProofPack, RecordReceipt, RequestPayout, Settle, Split
+from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
+from settlement.core.verification import evaluate
+from settlement.edge.rails.simulated import Behaviour, SimulatedRail
+from settlement.service.fresh import new_id
+from settlement.service.register import FIRST_SCOPES, Profile, new_registration
+from settlement.store.database import open_database
+from settlement.wiring import Services, build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from settlement.core.clock import Clock
+
+PROOF_DATA = {"preview_url": "https://example.org/preview"}
+NOW = "2026-01-01T00:00:00.000000Z"
+
+
+class SteppingClock:
+    """A clock that moves a millisecond with every look, and further when told to."""
+
+    def __init__(self, start: str = NOW) -> None:
+        self._now_us = parse_time(start)
+
+    def now_us(self) -> int:
+        """The time, which then moves on."""
+        self._now_us += 1_000
+        return self._now_us
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass."""
+        self._now_us += seconds * 1_000_000
+
+
+@contextmanager
+def house(
+    directory: Path, database: str, clock: Clock | None = None, **settings: str
+) -> Iterator[Services]:
+    """Services over a migrated database, engine and loops not started."""
+    env = {
+        "SETTLEMENT_DATABASE": database,
+        "SETTLEMENT_SIGNING_KEY_FILE": str(directory / "keys" / "log_signing.key"),
+        "SETTLEMENT_CHECKPOINT_FILE": str(directory / "checkpoint.json"),
+        "SETTLEMENT_RAIL_DIR": str(directory / "rail"),
+        **settings,
+    }
+    db = open_database(database)
+    db.migrate()
+    db.close()
+    services = build(load(env), clock)
+    try:
+        yield services
+    finally:
+        services.close()
+
+
+class Play:
+    """Lets things happen in a house."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        rail = services.rails["simulated"]
+        assert isinstance(rail, SimulatedRail)
+        self.rail = rail
+
+    def agent(self, name: str) -> Principal:
+        """Register an agent."""
+        made = new_registration(ANONYMOUS, Profile(name=name), now=NOW)
+        self._do(made.operation)
+        return Principal(
+            kind=PrincipalKind.AGENT,
+            agent_id=made.operation.agent.agent_id,
+            name=name,
+            scopes=frozenset(FIRST_SCOPES),
+        )
+
+    def proof(self, seller: Principal, price_minor: int = 10_000) -> dict[str, Any]:
+        """A new deal with a proof pack; its result and its quote."""
+        assert seller.agent_id is not None
+        quote_id = "quote_" + secrets.token_hex(16)
+        result = self._do(
+            ProofPack(
+                principal=seller,
+                new_deal_id=new_id("deal_"),
+                quote_id=quote_id,
+                agent_username=seller.agent_id,
+                vertical="marketing",
+                sku_id="landing_page",
+                proof_type="landing_preview",
+                proof_data=dict(PROOF_DATA),
+                proof_data_text=j_text(dict(PROOF_DATA)),
+                scope_summary="Landing page",
+                price_minor=price_minor,
+            )
+        )
+        return {**result, "quote_id": quote_id}
+
+    def receipt(self, deal: dict[str, Any], by: Principal = SYSTEM) -> dict[str, Any]:
+        """A provider's verdict on the deal's proof."""
+        return self._do(
+            RecordReceipt(
+                principal=by,
+                deal_id=deal["deal_id"],
+                proof_hash=deal["proof_hash"],
+                proof_type="landing_preview",
+                verdict=evaluate(None, "landing_preview", dict(PROOF_DATA)),
+            )
+        )
+
+    def go(
+        self, deal: dict[str, Any], buyer: Principal, amount_minor: int | None = None
+    ) -> dict[str, Any]:
+        """The buyer approves."""
+        return self._do(
+            Go(
+                principal=buyer,
+                deal_id=deal["deal_id"],
+                quote_id=deal["quote_id"],
+                scope_lock_hash=deal["scope_lock_hash"],
+                amount_minor=amount_minor,
+            )
+        )
+
+    def settle(
+        self,
+        deal: dict[str, Any],
+        seller: Principal,
+        splits: Sequence[tuple[Principal, str]] = (),
+        sent_key: str | None = None,
+    ) -> dict[str, Any]:
+        """The seller settles; the rail is asked by the next `work`."""
+        parts = tuple(
+            Split(agent_id=str(payee.agent_id), role="payee", share=share)
+            for payee, share in splits
+        )
+        return self._do(
+            Settle(
+                principal=seller, deal_id=deal["deal_id"], splits=parts or None, sent_key=sent_key
+            )
+        )
+
+    def payout(self, deal: dict[str, Any], payee: Principal) -> dict[str, Any]:
+        """The payee asks for the net."""
+        return self._do(
+            RequestPayout(principal=payee, deal_id=deal["deal_id"], agent_id=str(payee.agent_id))
+        )
+
+    def misbehave(self, does: str, match: str) -> None:
+        """Tell the rail what to do with calls that match."""
+        self.rail.program([Behaviour(does=does, match=match)])
+
+    def behave(self) -> None:
+        """Let the rail do what it is asked again."""
+        self.rail.program([])
+
+    def work(self) -> None:
+        """Let the worker do all there is to do now."""
+        while self.services.effects.step():
+            pass
+        while self.services.outbox.step():
+            pass
+        while self.services.sequencer.run_once():
+            pass
+
+    def sign(self) -> None:
+        """Sign a tree head over everything so far."""
+        self.services.sequencer.sign()
+
+    def _do(self, operation: Any) -> dict[str, Any]:
+        return dict(self.services.engine.execute(operation).unwrap())
