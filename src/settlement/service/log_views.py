@@ -268,10 +268,14 @@ def _no_day() -> date:
 
 def _utc_day(timestamp: str) -> date | None:
     """The UTC day of a stored time; submitted ones may have any RFC 3339 form."""
-    if timestamp.endswith("Z"):
-        return date.fromisoformat(timestamp[:10])
-    offset = datetime.fromisoformat(timestamp).utcoffset()
-    return None if offset is None else (datetime.fromisoformat(timestamp) - offset).date()
+    try:
+        if timestamp.endswith("Z"):
+            return date.fromisoformat(timestamp[:10])
+        at = datetime.fromisoformat(timestamp)
+    except ValueError:
+        return None  # of that form, but no time, such as a leap second
+    offset = at.utcoffset()
+    return None if offset is None else (at - offset).date()
 
 
 def _size_within(tx: Tx, tree_size: int | None) -> int:

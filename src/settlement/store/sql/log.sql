@@ -7,8 +7,7 @@ SELECT coalesce(max(log_index) + 1, 0) AS tree_size FROM log_entry;
 SELECT seq FROM event_pending ORDER BY seq LIMIT 1;
 
 -- name: log_pending_page
--- The pages come first and the events after, so that the join is a thousand look-ups whatever the
--- planner believes about the size of a table that is empty most of the time.
+-- The page is cut first and joined after, so that its events are found by their key.
 SELECT p.seq, e.deal_id, e.version, e.event_id, e.event_type, e.hash, e.timestamp
 FROM (SELECT seq, deal_id, version FROM event_pending ORDER BY seq LIMIT :limit) AS p
 JOIN event AS e ON e.deal_id = p.deal_id AND e.version = p.version
