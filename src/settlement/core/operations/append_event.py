@@ -190,7 +190,7 @@ class AppendEvent:
 
 
 def event_record(event: Event, *, appended: bool) -> dict[str, Any]:
-    """An event as the event store answers it; `appended` is False for one stored before."""
+    """An event as the event store answers it, which says itself whether it was there already."""
     return {
         "event_id": event.event_id,
         "event_type": event.event_type,
@@ -206,5 +206,5 @@ def event_record(event: Event, *, appended: bool) -> dict[str, Any]:
         "amount_minor": event.amount_minor,
         "asset": event.asset,
         "source": event.source,
-        "appended": appended,
+        "_idempotent": not appended,
     }
