@@ -22,8 +22,8 @@ ORDER BY e.created_at DESC, e.effect_id DESC LIMIT 1;
 
 -- name: claims_count
 -- Counted up to a limit: a figure for people is not worth reading a history.
-SELECT count(*) AS known FROM (SELECT 1 FROM claim LIMIT :limit) AS some;
+SELECT count(*) AS known FROM (SELECT 1 FROM claim LIMIT :limit) AS counted;
 
 -- name: claims_running
 SELECT count(*) AS running FROM (
-  SELECT 1 FROM effect WHERE state IN ('planned', 'sent', 'unknown') LIMIT :limit) AS some;
+  SELECT 1 FROM effect WHERE state IN ('planned', 'sent', 'unknown') LIMIT :limit) AS counted;

@@ -3,16 +3,16 @@
 
 -- name: health_jobs_ready
 SELECT count(*) AS found FROM (
-  SELECT 1 FROM job WHERE status IN ('queued', 'retry') LIMIT :limit) AS some;
+  SELECT 1 FROM job WHERE status IN ('queued', 'retry') LIMIT :limit) AS counted;
 
 -- name: health_jobs_dead
-SELECT count(*) AS found FROM (SELECT 1 FROM job WHERE status = 'dead' LIMIT :limit) AS some;
+SELECT count(*) AS found FROM (SELECT 1 FROM job WHERE status = 'dead' LIMIT :limit) AS counted;
 
 -- name: health_outbox_oldest
 SELECT timestamp FROM outbox WHERE status = 'pending' ORDER BY seq LIMIT 1;
 
 -- name: health_effects_unknown
-SELECT count(*) AS found FROM (SELECT 1 FROM effect WHERE state = 'unknown' LIMIT :limit) AS some;
+SELECT count(*) AS found FROM (SELECT 1 FROM effect WHERE state = 'unknown' LIMIT :limit) AS counted;
 
 -- name: health_ping
 SELECT 1 AS alive;
