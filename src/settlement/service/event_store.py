@@ -48,10 +48,7 @@ class EventStore:
         which names the head, when the chain has moved past `expected_prev`.
         """
         operation = AppendEvent(principal=principal, record=record, expected_prev=expected_prev)
-        stored = self._engine.execute(operation).unwrap()
-        appended = stored["appended"]
-        event = {name: part for name, part in stored.items() if name != "appended"}
-        return {**event, "_idempotent": not appended}
+        return self._engine.execute(operation).unwrap()
 
     def get_chain(self, deal_id: str) -> list[dict[str, Any]]:
         """All events of a chain in order; empty for an unknown one."""
