@@ -90,7 +90,7 @@ class Story:
 
     def document(self) -> dict[str, Any]:
         """What the JSON answer tells."""
-        return {"deal_id": self.deal["deal_id"], "steps": self.client.log}
+        return {"deal_id": self.deal["deal_id"], "calls": self.client.log}
 
     # --- scenes ----------------------------------------------------------------------------------
 
@@ -101,6 +101,7 @@ class Story:
             answer = self.client.post("/protocol/register", body)
             setattr(self, who, answer)
             self.teller.fact(who, f"{name}, {answer['agent_id']}")
+            self.teller.call_it(answer["agent_id"], who)
 
     def _prove(self) -> None:
         self.teller.scene(
@@ -119,6 +120,7 @@ class Story:
             },
             key=self.seller["api_key"],
         )
+        self.teller.call_it(self.deal["deal_id"], "deal")
         self.teller.facts(self.deal, "deal_id", "estimated_price", "proof_hash", "scope_lock_hash")
 
     def _verify(self) -> None:

@@ -186,6 +186,11 @@ class Teller:
         self._console = console()
         self._pauses = self._console.is_terminal and not silent
         self._scenes = 0
+        self._names: dict[str, str] = {}
+
+    def call_it(self, identifier: str, name: str) -> None:
+        """Show a short name in tables instead of a long id."""
+        self._names[identifier] = name
 
     def say(self, text: str) -> None:
         """A sentence."""
@@ -225,8 +230,13 @@ class Teller:
             return
         table = Table(*columns)
         for row in rows:
-            table.add_row(*(escape(str(row.get(name, ""))) for name in columns))
+            table.add_row(*(escape(self._short(str(row.get(name, "")))) for name in columns))
         self._console.print(table)
+
+    def _short(self, text: str) -> str:
+        for identifier, name in self._names.items():
+            text = text.replace(identifier, name)
+        return text
 
     def report(self, report: BundleReport) -> None:
         """The steps of the offline check."""

@@ -19,8 +19,6 @@ from settlement.core.hashes import receipt_hash, verification_hash
 from settlement.service.audit_base import Check, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from settlement.core.canonical import Json
     from settlement.service.audit_base import AuditContext, BadRow, Outcome
     from settlement.store.audit import AuditReader
@@ -136,26 +134,43 @@ def _reach(reader: AuditReader, context: AuditContext) -> Outcome:
 
 
 def _log(reader: AuditReader, context: AuditContext) -> Outcome:
-    heads = _heads(reader)
-    head = next(heads, None)
+    heads = _Heads(reader, context)
     root = _Root()
+    if (bad := heads.reached(root)) is not None:
+        return bad
     for row in reader.stream("audit_leaf_page", log_index=-1):
         if (why := _leaf_fault(row, root.size)) is not None:
             shown = {"log_index": row["log_index"], "event_id": row["leaf_event_id"]}
             return {**shown, "why": why}
         root.add(bytes.fromhex(row["leaf_hash"]))
-        while head is not None and head.tree_size <= root.size:
-            if (why := _head_fault(head, root, context)) is not None:
-                return {"tree_size": head.tree_size, "why": why}
-            head = next(heads, None)
-    if head is not None:
-        return {"tree_size": head.tree_size, "why": "it signs leaves that are not there"}
-    return reader.first("audit_event_unlogged")
+        if (bad := heads.reached(root)) is not None:
+            return bad
+    return heads.left() or reader.first("audit_event_unlogged")
 
 
-def _heads(reader: AuditReader) -> Iterator[TreeHead]:
-    for row in reader.stream("audit_head_page", tree_size=-1):
-        yield TreeHead(**row)
+class _Heads:
+    """The signed heads in order of size, each checked when the leaves have come to it."""
+
+    def __init__(self, reader: AuditReader, context: AuditContext) -> None:
+        rows = reader.stream("audit_head_page", tree_size=-1)
+        self._heads = (TreeHead(**row) for row in rows)
+        self._context = context
+        self._next = next(self._heads, None)
+
+    def reached(self, root: _Root) -> BadRow | None:
+        """Check the head of exactly this size, if there is one."""
+        head = self._next
+        if head is None or head.tree_size != root.size:
+            return None
+        self._next = next(self._heads, None)
+        why = _head_fault(head, root, self._context)
+        return None if why is None else {"tree_size": head.tree_size, "why": why}
+
+    def left(self) -> BadRow | None:
+        """A head that no leaf came to."""
+        if self._next is None:
+            return None
+        return {"tree_size": self._next.tree_size, "why": "it signs leaves that are not there"}
 
 
 def _leaf_fault(row: dict[str, Any], expected: int) -> str | None:
@@ -176,8 +191,6 @@ def _leaf_fault(row: dict[str, Any], expected: int) -> str | None:
 
 
 def _head_fault(head: TreeHead, root: _Root, context: AuditContext) -> str | None:
-    if head.tree_size != root.size:
-        return "there are two heads out of order"
     if root.value().hex() != head.root_hash:
         return "its root is not the root of the leaves"
     if context.verify is None or not context.public_keys:
