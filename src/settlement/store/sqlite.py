@@ -160,6 +160,7 @@ class _Here:
         """Wait for this process's and then this machine's turn; both queues are fair enough."""
         assert self.owner != threading.get_ident(), "a transaction inside a transaction"
         with self.turn:
+            self.check_open()
             self.owner = threading.get_ident()
             fcntl.flock(self.lock_file, fcntl.LOCK_EX)
             try:
@@ -172,6 +173,7 @@ class _Here:
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
+        self.check_open()
         try:
             connection = self.readers.pop()
         except IndexError:
@@ -187,8 +189,12 @@ class _Here:
             raise
         self._keep(connection)
 
+    def check_open(self) -> None:
+        if self.lock_file < 0:
+            raise DatabaseUnavailable(reason="closed")
+
     def _keep(self, connection: apsw.Connection) -> None:
-        if len(self.readers) < READERS_KEPT:
+        if self.lock_file >= 0 and len(self.readers) < READERS_KEPT:
             self.readers.append(connection)
         else:
             connection.close()
