@@ -176,6 +176,7 @@ def rules_of(settings: Settings) -> Rules:
         fee_policy=settings.fee_policy,
         quote_days=settings.quote_days,
         default_price_minor=settings.default_price_minor,
+        prices=settings.prices_minor,
         rail=settings.rail,
         rails_charging_alone=frozenset({SIMULATED}),
         payout_rails={settings.rail.upper(): settings.rail},

@@ -36,6 +36,9 @@ def test_a_command_line_option_wins_over_the_environment() -> None:
         ("SETTLEMENT_DEFAULT_ASSET", "dollars"),
         ("SETTLEMENT_DEFAULT_PRICE", "0"),
         ("SETTLEMENT_DEFAULT_PRICE", "1.005"),
+        ("SETTLEMENT_PRICES", "marketing=10"),
+        ("SETTLEMENT_PRICES", "Marketing/logo=10"),
+        ("SETTLEMENT_PRICES", "marketing/logo=10.001"),
         ("SETTLEMENT_JOB_LEASE_SECONDS", "1"),
         ("SETTLEMENT_BATCH_LIMIT", "5000"),
         ("SETTLEMENT_LOG_LEVEL", "loud"),
@@ -67,6 +70,13 @@ def test_pretend_money_never_meets_a_real_rail() -> None:
 def test_a_rail_this_version_lacks_is_refused_in_live_mode_too() -> None:
     with pytest.raises(ConfigError, match="no such rail"):
         load({"SETTLEMENT_RAIL": "stripe", "SETTLEMENT_MODE": "live"})
+
+
+def test_prices_of_known_work_are_exact() -> None:
+    settings = load({"SETTLEMENT_PRICES": "marketing/logo=49.50, web_dev/=250"})
+    assert settings.prices_minor == {("marketing", "logo"): 4950, ("web_dev", ""): 25000}
+    shown = {row["name"]: row["value"] for row in describe(settings)}
+    assert shown["SETTLEMENT_PRICES"] == "marketing/logo=49.50,web_dev/=250"
 
 
 def test_a_misspelt_setting_is_reported_with_the_name_it_may_have_meant() -> None:

@@ -172,6 +172,9 @@ def _serve(
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # Off unless configured: else anybody on loopback could claim any address.
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 timeout_graceful_shutdown=GRACEFUL_SECONDS,
             )
         )

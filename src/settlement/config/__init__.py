@@ -16,21 +16,20 @@ from dataclasses import Field, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
+from settlement.config import readers
 from settlement.core.checkpoint import DEFAULT_KEY_ID, DEFAULT_LOG_ID
 from settlement.core.errors import SettlementError
 from settlement.core.fees import POLICIES
 from settlement.core.money import DEFAULT_ASSET_CODE, Asset, parse_amount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 PREFIX: Final = "SETTLEMENT_"
 SIMULATED: Final = "simulated"
 #: Rails this version can drive. A real one is added here with its adapter.
 RAILS: Final = frozenset({SIMULATED})
-_TOKEN_CHARS_MIN: Final = 16
 
 
 class ConfigError(Exception):
@@ -68,94 +67,6 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-# --- readers: text -> value, or ValueError("reason") ----------------------------------------------
-
-
-def _text(text: str) -> str:
-    return text
-
-
-def _required(text: str) -> str:
-    if not text.strip():
-        raise ValueError("it may not be empty")
-    return text
-
-
-def _path(text: str) -> Path:
-    return Path(_required(text))
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-            raise ValueError(f"it must be a whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def _one_of(values: type[StrEnum]) -> Callable[[str], Any]:
-    def read(text: str) -> StrEnum:
-        try:
-            return values(text.strip().lower())
-        except ValueError:
-            known = ", ".join(value.value for value in values)
-            raise ValueError(f"it must be one of {known}") from None
-
-    return read
-
-
-def _name_in(known: Iterable[str], what: str) -> Callable[[str], str]:
-    names = sorted(known)
-
-    def read(text: str) -> str:
-        if text not in names:
-            raise ValueError(f"there is no such {what}; there are {', '.join(names)}")
-        return text
-
-    return read
-
-
-def _matching(pattern: str, what: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"it must be {what}")
-        return text
-
-    return read
-
-
-def _database(text: str) -> str:
-    sqlite = text.startswith("sqlite:///") and len(text) > len("sqlite:///")
-    if not sqlite and not re.match(r"postgres(ql)?://\S+", text):
-        raise ValueError("it must be sqlite:///PATH or postgresql://USER@HOST/NAME")
-    return text
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query):
-        raise ValueError("it must be an http or https address without a query")
-    return text.rstrip("/")
-
-
-def _token(text: str) -> str:
-    if text and (len(text) < _TOKEN_CHARS_MIN or not text.isascii() or not text.isprintable()):
-        raise ValueError(f"it must be at least {_TOKEN_CHARS_MIN} printable ASCII characters")
-    return text
-
-
-def _asset(text: str) -> str:
-    try:
-        return Asset.parse(text).code
-    except SettlementError:
-        raise ValueError("it must be an asset such as USD/2") from None
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 # --- the table -----------------------------------------------------------------------------------
 
 
@@ -171,126 +82,141 @@ class Settings:
     mode: Mode = field(
         metadata=_setting(
             "sandbox",
-            _one_of(Mode),
+            readers.one_of(Mode),
             "`sandbox`: pretend money, class O calls open; `live`: keys and funds are required.",
         )
     )
     host: str = field(
-        metadata=_setting("127.0.0.1", _required, "Address the HTTP server listens on.")
+        metadata=_setting("127.0.0.1", readers.required, "Address the HTTP server listens on.")
     )
     port: int = field(
         metadata=_setting(
-            "10000", _whole(0, 65_535), "Port the HTTP server listens on; 0 takes a free one."
+            "10000",
+            readers.whole(0, 65_535),
+            "Port the HTTP server listens on; 0 takes a free one.",
         )
     )
     public_url: str = field(
         metadata=_setting(
-            "", _url, "Address under which clients reach the server; empty: the listening address."
+            "",
+            readers.url,
+            "Address under which clients reach the server; empty: the listening address.",
         )
     )
     database: str = field(
         repr=False,
         metadata=_setting(
             "sqlite:///var/settlement.db",
-            _database,
+            readers.database,
             "`sqlite:///PATH` (three slashes: relative, four: absolute) or `postgresql://...`.",
         ),
     )
     signing_key_file: Path = field(
         metadata=_setting(
             "var/keys/log_signing.key",
-            _path,
+            readers.path,
             "Ed25519 key (PEM) that signs tree heads; a sandbox makes one, live never does.",
         )
     )
     checkpoint_file: Path = field(
         metadata=_setting(
             "var/checkpoint.json",
-            _path,
+            readers.path,
             "Where the last signed tree head is also kept, outside the database and its backups.",
         )
     )
     log_id: str = field(
         metadata=_setting(
             DEFAULT_LOG_ID,
-            _matching(r"[A-Za-z0-9_.:-]{1,128}", "1 to 128 letters, digits and _ . : -"),
+            readers.matching(r"[A-Za-z0-9_.:-]{1,128}", "1 to 128 letters, digits and _ . : -"),
             "Name of the transparency log, part of every signed tree head.",
         )
     )
     log_key_id: str = field(
         metadata=_setting(
             DEFAULT_KEY_ID,
-            _matching(r"[A-Za-z0-9_.:-]{1,128}", "1 to 128 letters, digits and _ . : -"),
+            readers.matching(r"[A-Za-z0-9_.:-]{1,128}", "1 to 128 letters, digits and _ . : -"),
             "Name of the signing key, part of every signed tree head.",
         )
     )
     rail: str = field(
         metadata=_setting(
             SIMULATED,
-            _matching(r"[a-z][a-z0-9_]{0,31}", "a lower-case name such as simulated"),
+            readers.matching(r"[a-z][a-z0-9_]{0,31}", "a lower-case name such as simulated"),
             "The payment provider that charges and pays.",
         )
     )
     rail_dir: Path = field(
-        metadata=_setting("var/rail", _path, "Where the simulated rail keeps its own book.")
+        metadata=_setting("var/rail", readers.path, "Where the simulated rail keeps its own book.")
     )
     admin_token: str = field(
         repr=False,
         metadata=_setting(
             "",
-            _token,
+            readers.token,
             "Secret of the X-Admin-Token header; empty: only keys with scope admin are operators.",
         ),
     )
     default_asset: str = field(
         metadata=_setting(
-            DEFAULT_ASSET_CODE, _asset, "Asset of deals that name none, with its scale."
+            DEFAULT_ASSET_CODE, readers.asset, "Asset of deals that name none, with its scale."
         )
     )
     default_price: str = field(
         metadata=_setting(
             "99.00",
-            _matching(r"(0|[1-9][0-9]*)(\.[0-9]+)?", "a plain decimal amount such as 99.00"),
+            readers.matching(r"(0|[1-9][0-9]*)(\.[0-9]+)?", "a plain decimal amount such as 99.00"),
             "Price, in the default asset, of a proof pack that names none.",
+        )
+    )
+    prices: tuple[tuple[str, str, str], ...] = field(
+        metadata=_setting(
+            "",
+            readers.prices,
+            "Prices of known work, in the default asset: `vertical/sku=49.00,...`.",
         )
     )
     fee_policy: str = field(
         metadata=_setting(
             "discounts-1",
-            _name_in(POLICIES, "fee policy"),
+            readers.name_in(POLICIES, "fee policy"),
             "Fee policy of new approvals; approved deals keep theirs.",
         )
     )
     quote_days: int = field(
-        metadata=_setting("7", _whole(1, 365), "Days for which a quote can be approved.")
+        metadata=_setting("7", readers.whole(1, 365), "Days for which a quote can be approved.")
     )
     queue_limit: int = field(
         metadata=_setting(
             "4096",
-            _whole(1, 1_000_000),
+            readers.whole(1, 1_000_000),
             "Operations that may wait in one process before 503 `busy`.",
         )
     )
     batch_limit: int = field(
-        metadata=_setting("256", _whole(1, 10_000), "Operations that may share one commit.")
+        metadata=_setting("256", readers.whole(1, 10_000), "Operations that may share one commit.")
     )
     job_lease_seconds: int = field(
         metadata=_setting(
-            "60", _whole(5, 3_600), "How long a worker holds a job before another may take it over."
+            "60",
+            readers.whole(5, 3_600),
+            "How long a worker holds a job before another may take it over.",
         )
     )
     trusted_proxies: tuple[str, ...] = field(
         metadata=_setting(
-            "", _list, "Addresses, comma-separated, whose X-Forwarded-For is believed."
+            "", readers.names, "Addresses, comma-separated, whose X-Forwarded-For is believed."
         )
     )
     log_level: LogLevel = field(
-        metadata=_setting("info", _one_of(LogLevel), "`debug`, `info`, `warning` or `error`.")
+        metadata=_setting(
+            "info", readers.one_of(LogLevel), "`debug`, `info`, `warning` or `error`."
+        )
     )
     log_format: LogFormat = field(
         metadata=_setting(
             "auto",
-            _one_of(LogFormat),
+            readers.one_of(LogFormat),
             "`auto` (readable on a terminal, JSON elsewhere), `text`, `json`.",
         )
     )
@@ -319,15 +245,16 @@ class Settings:
                 f"it is more than SETTLEMENT_QUEUE_LIMIT, {self.queue_limit}",
                 "A batch is taken from the queue; lower it or raise the queue's limit.",
             )
-        self._read_price()
+        assert self.default_price_minor > 0, "it was read"
+        assert self.prices_minor is not None, "they were read"
 
-    def _read_price(self) -> int:
+    def _minor(self, setting: str, amount: str) -> int:
         try:
-            return parse_amount(self.default_price, Asset.parse(self.default_asset), "price")
+            return parse_amount(amount, Asset.parse(self.default_asset), "price")
         except SettlementError as error:
             raise ConfigError(
-                "SETTLEMENT_DEFAULT_PRICE",
-                self.default_price,
+                setting,
+                amount,
                 f"it is no amount of {self.default_asset} ({error.code})",
                 "Name an amount above zero, no finer than the asset's scale.",
             ) from error
@@ -335,7 +262,15 @@ class Settings:
     @property
     def default_price_minor(self) -> int:
         """The default price in minor units of the default asset."""
-        return self._read_price()
+        return self._minor("SETTLEMENT_DEFAULT_PRICE", self.default_price)
+
+    @property
+    def prices_minor(self) -> dict[tuple[str, str], int]:
+        """(vertical, sku) -> price in minor units of the default asset."""
+        return {
+            (vertical, sku): self._minor("SETTLEMENT_PRICES", amount)
+            for vertical, sku, amount in self.prices
+        }
 
     @property
     def sandbox(self) -> bool:
@@ -416,9 +351,14 @@ def describe(settings: Settings | None = None) -> list[dict[str, str]]:
     return rows
 
 
+def _part(value: object) -> str:
+    """One of a list; a price is written as it is read."""
+    return "{}/{}={}".format(*value) if isinstance(value, tuple) else str(value)
+
+
 def _shown(value: object, *, secret: bool) -> str:
     if isinstance(value, tuple):
-        return ",".join(str(part) for part in value)
+        return ",".join(_part(part) for part in value)
     text = str(value)
     if not secret or not text:
         return text
