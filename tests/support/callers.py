@@ -63,9 +63,10 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
     return pipe
 
 
-def final(rows: list[Row]) -> Row:
-    """The last answer of a call."""
-    return rows[-1]
+def read(row: Row) -> dict[str, Any]:
+    """The JSON object of an answer."""
+    body: dict[str, Any] = json.loads(row["body"])
+    return body
 
 
 def split_calls(total: int, processes: int) -> list[int]:
@@ -76,7 +77,8 @@ def split_calls(total: int, processes: int) -> list[int]:
 # --- the program ---------------------------------------------------------------------------------
 
 
-def _send(base: str, plan: dict[str, Any]) -> Row:
+def send(base: str, plan: dict[str, Any]) -> Row:
+    """One POST and its answer; a lost answer is a row, too."""
     where = urlsplit(base)
     if where.scheme == "https":
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -108,12 +110,13 @@ def _wait_before_asking_again(row: Row) -> float | None:
     return float(row["headers"].get("retry-after", "0.2")) if again else None
 
 
-def _call(bases: list[str], first: int, plan: dict[str, Any], deadline: float) -> list[Row]:
-    """One call, repeated over the servers until its answer is final."""
+def ask_until_final(plan: dict[str, Any], first: int = 0) -> list[Row]:
+    """One call, repeated over the servers of the plan until its answer is final or time is up."""
+    bases, deadline = plan["bases"], time.monotonic() + plan.get("seconds", 60)
     rows: list[Row] = []
     pause = threading.Event()
     while True:
-        row = _send(bases[(first + len(rows)) % len(bases)], plan)
+        row = send(bases[(first + len(rows)) % len(bases)], plan)
         rows.append(row)
         wait = _wait_before_asking_again(row)
         if wait is None or time.monotonic() + wait > deadline:
@@ -126,11 +129,10 @@ def main() -> None:
     plan = json.loads(sys.argv[1])
     results: list[list[Row]] = [[] for _ in range(plan["calls"])]
     barrier = threading.Barrier(plan["calls"])
-    deadline = time.monotonic() + plan.get("seconds", 60)
 
     def caller(number: int) -> None:
         barrier.wait()
-        results[number] = _call(plan["bases"], number, plan, deadline)
+        results[number] = ask_until_final(plan, number)
 
     threads = [threading.Thread(target=caller, args=(n,)) for n in range(plan["calls"])]
     sys.stdout.write("ready\n")

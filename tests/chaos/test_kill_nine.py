@@ -1,0 +1,142 @@
+"""kill -9 of the server under a load of settles, again and again, and then every call once more.
+
+What was acknowledged is there, once; what was not is there once after asking; the rail was asked
+for each charge once. Two rounds in every run, twenty with the long evidence.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.chaos.site import Agent, Site
+from tests.support import wire
+from tests.support.callers import ask_until_final, read, send
+
+if TYPE_CHECKING:
+    from tests.support.server import Deployment, Server
+
+pytestmark = pytest.mark.chaos
+AGENTS = 4
+DEALS_PER_AGENT = 8
+#: Points between claim, rail call, commit and answer at which a process may die.
+POINTS = [
+    "engine.before_write",
+    "engine.before_commit",
+    "engine.after_commit",
+    "effect.before_send",
+    "effect.after_send",
+    "effect.after_record",
+]
+
+
+@dataclass(slots=True)
+class Load:
+    """Settles of many deals and what each was answered."""
+
+    site: Site
+    deals: list[tuple[str, Agent]]
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    enough: threading.Event = field(default_factory=threading.Event)
+    stop_after: int = 1
+
+    def plan(self, deal: str, agent: Agent) -> dict[str, Any]:
+        body = {"deal_id": deal, "amount_usd": 40, "to_agent": agent.agent_id}
+        return self.site.plan("/protocol/settle", body, agent.headers)
+
+    def settle(self, one: tuple[str, Agent]) -> None:
+        """One settle without asking again; a 200 is an acknowledgement."""
+        deal, agent = one
+        row = send(self.site.bases[0], self.plan(deal, agent))
+        if row.get("status") == 200:
+            self.answers[deal] = read(row)
+        elif "failed" in row:
+            self.silent.add(deal)
+        if len(self.answers) >= self.stop_after or self.silent:
+            self.enough.set()
+
+    def replay(self, one: tuple[str, Agent]) -> tuple[str, dict[str, Any]]:
+        """The same call again, until its answer is final."""
+        deal, agent = one
+        rows = ask_until_final(self.plan(deal, agent))
+        assert rows[-1].get("status") == 200, (deal, rows[-3:])
+        return deal, read(rows[-1])
+
+
+def prepared(site: Site, agents: list[Agent], stop_after: int) -> Load:
+    """Stamped deals, to be settled by their sellers."""
+    deals = [
+        (site.post("/protocol/stamp", {"agent_id": agent.agent_id})["deal_id"], agent)
+        for agent in agents
+        for _ in range(DEALS_PER_AGENT)
+    ]
+    return Load(site=site, deals=deals, stop_after=stop_after)
+
+
+def killed_under(load: Load, server: Server) -> None:
+    """Settle all deals from eight threads; kill -9 when enough were acknowledged."""
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(load.settle, one) for one in load.deals]
+        assert load.enough.wait(60), server.story("acknowledges nothing")
+        server.kill()
+        for call in running:
+            call.result()
+
+
+def nothing_is_lost_or_twice(load: Load, deployment: Deployment) -> None:
+    """Replay everything; compare with what was acknowledged, the ledger, and the rail's book."""
+    with ThreadPoolExecutor(8) as pool:
+        for deal, body in pool.map(load.replay, load.deals):
+            if deal in load.answers:
+                assert body["_idempotent"] is True, f"{deal} was acknowledged and happened again"
+                acknowledged = wire.without_replay_members(load.answers[deal])
+                assert wire.without_replay_members(body) == acknowledged
+    charges = [line.deal_id for line in deployment.rail_entries() if line.kind == "charge"]
+    for deal, _ in load.deals:
+        wire.settled_once(load.site.timeline(deal), "40.00")
+        assert charges.count(deal) == 1, f"{deal}: {charges.count(deal)} charges"
+    deployment.assert_audit_is_clean()
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_a_server_killed_under_load_loses_and_doubles_nothing(
+    deployment: Deployment, rounds: int
+) -> None:
+    """Catches: an answer before the commit, a rail called before its effect is on disk, a charge
+    sent again after a crash, a claim that stays running for ever."""
+    server = deployment.server()
+    site = Site(bases=[server.url], deployment=deployment)
+    agents = [site.agent() for _ in range(AGENTS)]
+    interrupted = 0
+    for number in range(rounds):
+        load = prepared(site, agents, stop_after=1 + number * 7 % 20)
+        killed_under(load, server)
+        interrupted += len(load.silent)
+        server.start()
+        nothing_is_lost_or_twice(load, deployment)
+    assert interrupted, "no kill met a call in flight: nothing was shown"
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_server_killed_at_a_named_point_loses_and_doubles_nothing(
+    deployment: Deployment, point: str
+) -> None:
+    """Catches: a point between two commits at which a death loses a settle or charges it twice."""
+    server = deployment.server()
+    site = Site(bases=[server.url], deployment=deployment)
+    load = prepared(site, [site.agent()], stop_after=DEALS_PER_AGENT)
+    server.stop()
+    deadly = deployment.server(SETTLEMENT_FAULTS=f"{point}:kill@2")
+    site.bases[0] = deadly.url
+    with ThreadPoolExecutor(DEALS_PER_AGENT) as pool:
+        list(pool.map(load.settle, load.deals))
+    assert f"fault {point}: kill" in deadly.log.read_text(), deadly.story("survived")
+    deadly.kill()
+    server.start()
+    site.bases[0] = server.url
+    nothing_is_lost_or_twice(load, deployment)
