@@ -2,7 +2,7 @@
 
 Guarantees: one section per code, in the order of the kinds and then of the code; the same classes
 always give the same bytes, so a test can compare. The page is where `/problems/<code>` leads.
-Does not: decide anything; codes, titles, sentences and advice live in `core/errors.py`, and the
+Does not: decide anything; codes, titles, sentences and advice live in `core/errors/`, and the
 status of a kind in `edge/http/problems.py`.
 """
 
@@ -52,7 +52,7 @@ RETRIES = {
 HEAD = """\
 # Errors
 
-<!-- Made by scripts/generate_errors_doc.py from src/settlement/core/errors.py: change it there. -->
+<!-- Made by scripts/generate_errors_doc.py from src/settlement/core/errors/: change it there. -->
 
 Every refusal is one JSON object (RFC 9457, `application/problem+json`). `error` holds the stable
 code and `type` is `/problems/<code>`; `title` never changes for a code; `detail` is a sentence for

@@ -1,0 +1,199 @@
+"""Rival calls, limits, what is away for now, and books that contradict themselves.
+
+For: everyone who raises or shows them. One class per stable code (spec §1.5).
+Does not: decide; see the package's header.
+Change colour: amber.
+"""
+
+from __future__ import annotations
+
+from settlement.core.errors.base import Conflict, Corrupt, Exhausted, Retry, Unavailable, leaf
+
+# --- conflict ------------------------------------------------------------------------------------
+
+
+@leaf
+class AlreadyDecided(Conflict):
+    code = "already_decided"
+    retry = Retry.NEVER
+    title = "Already decided otherwise"
+    message = "{operation} of deal {deal_id} was already decided with another {field}."
+    advice = "It happens once per deal; nothing was done now."
+    operation: str
+    deal_id: str
+    field: str
+
+
+@leaf
+class RequestInProgress(Conflict):
+    code = "request_in_progress"
+    title = "The same call is running"
+    message = "The same call is still running."
+    advice = "Send it again with the same key in a second; it will not happen twice."
+    retry_after_seconds: int = 1
+
+
+@leaf
+class OutcomePruned(Conflict):
+    code = "outcome_pruned"
+    retry = Retry.NEVER
+    title = "The answer is no longer kept"
+    message = "This call was made before and its answer is no longer kept; it was not done again."
+
+
+@leaf
+class IdempotencyConflict(Conflict):
+    code = "event_id_taken"
+    retry = Retry.NEVER
+    title = "Event id in use"
+    message = "Event {event_id} exists with other content."
+    event_id: str
+
+
+@leaf
+class ChainConflict(Conflict):
+    code = "chain_conflict"
+    retry = Retry.LATER
+    title = "Not the head of the chain"
+    message = "The chain of {deal_id} has moved on; its head is {head!r}."
+    deal_id: str
+    head: str
+
+
+@leaf
+class LeaseLost(Conflict):
+    code = "lease_lost"
+    retry = Retry.NEVER
+    title = "The lease was lost"
+    message = "The lease on {name} is held by a later holder; nothing was recorded."
+    name: str
+
+
+@leaf
+class LockUnavailable(Conflict):
+    code = "lock_unavailable"
+    retry = Retry.LATER
+    title = "Lease held by another"
+    message = "The lease on {name} is held by another owner."
+    name: str
+
+
+# --- exhausted, unavailable, corrupt -------------------------------------------------------------
+
+
+@leaf
+class RateLimited(Exhausted):
+    code = "rate_limited"
+    title = "Too many requests"
+    message = "The limit of {limit} for {endpoint} is used up."
+    advice = "Wait retry_after_seconds, then send the same request again."
+    endpoint: str
+    limit: int
+    retry_after_seconds: int
+
+
+@leaf
+class Busy(Unavailable):
+    code = "busy"
+    title = "Queue full"
+    message = "The engine's queue is full; nothing was done."
+    retry_after_seconds: int = 1
+
+
+@leaf
+class ShuttingDown(Unavailable):
+    code = "shutting_down"
+    title = "Server is stopping"
+    message = "The server is stopping; nothing was done."
+    retry_after_seconds: int = 2
+
+
+@leaf
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+    title = "Database unavailable"
+    message = "The database did not answer ({reason}); nothing was acknowledged."
+    advice = "Send the same request again with the same key."
+    reason: str
+    retry_after_seconds: int = 2
+
+
+@leaf
+class RailUnreachable(Unavailable):
+    code = "rail_unreachable"
+    title = "Rail unreachable"
+    message = "The rail {rail!r} could not be reached."
+    rail: str
+
+
+@leaf
+class Paused(Unavailable):
+    code = "paused"
+    title = "Paused by the operator"
+    message = "{switch} is paused by the operator."
+    switch: str
+
+
+@leaf
+class NoSigningKey(Unavailable):
+    code = "no_signing_key"
+    title = "No signing key"
+    message = "This server has no log signing key, so it issues no tree heads."
+
+
+@leaf
+class LogLagging(Unavailable):
+    code = "log_lagging"
+    title = "The log has not caught up"
+    message = "Deal {deal_id}'s latest event is not in a signed tree head yet."
+    advice = "Send the same request again in a second."
+    deal_id: str
+    retry_after_seconds: int = 1
+
+
+@leaf
+class BehindCheckpoint(Unavailable):
+    code = "behind_checkpoint"
+    retry = Retry.LATER
+    title = "The log is behind what was signed"
+    message = "A tree head of size {promised} was signed, but the log here reaches {reached} only."
+    advice = "The server is read-only until an operator restores the rest or accepts the gap."
+    promised: int
+    reached: int
+
+
+@leaf
+class InternalFault(Corrupt):
+    code = "internal_fault"
+    retry = Retry.SAME_KEY
+    title = "Fault in the server"
+    message = "The server failed; nothing was acknowledged. Reference: {reference}."
+    advice = "Send the same request again with the same key; it will not happen twice."
+    reference: str
+
+
+@leaf
+class ChainBroken(Corrupt):
+    code = "chain_broken"
+    title = "Event chain broken"
+    message = "The chain of {deal_id} is broken at version {version}: {reason}."
+    deal_id: str
+    version: int
+    reason: str
+
+
+@leaf
+class CheckpointDiverged(Corrupt):
+    code = "checkpoint_diverged"
+    title = "The log contradicts its own tree head"
+    message = "The log does not extend the signed tree head of size {tree_size}."
+    tree_size: int
+
+
+@leaf
+class StoreCorrupt(Corrupt):
+    code = "store_corrupt"
+    title = "Stored data is damaged"
+    message = "{where} is damaged: {reason}."
+    where: str
+    reason: str
