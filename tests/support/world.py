@@ -97,7 +97,7 @@ class World:
             now=time_text(self.now_us),
             now_us=self.now_us,
             window_start=window_start(self.now_us),
-            ids=SequenceIds(unix_us=self.now_us, seed=self.steps.to_bytes(6, "big")),
+            ids=SequenceIds(unix_us=self.now_us, seed=(self.steps << 4).to_bytes(6, "big")),
             rules=self.rules,
         )
 

@@ -11,7 +11,7 @@ Spec §6.4, §7. Change colour: red.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from settlement.core.errors import LeaseLost
 from settlement.core.rows import EffectState
@@ -26,16 +26,26 @@ if TYPE_CHECKING:
 _ANSWERABLE: Final = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 
 
-def check_effect(state: State, effect_id: str, fence: int, kind: EffectKind) -> Effect:
+class Answer(Protocol):
+    """A rail's answer as an operation carries it: which effect, of which deal, asked by whom."""
+
+    @property
+    def effect_id(self) -> str: ...
+    @property
+    def deal_id(self) -> str: ...
+    @property
+    def fence(self) -> int: ...
+
+
+def check_effect(state: State, answer: Answer, kind: EffectKind) -> Effect:
     """The effect, if this fence may still answer it; raises LeaseLost."""
-    effect = state.effects[effect_id]
+    effect = state.effects[answer.effect_id]
     if (
         effect is None
-        or effect.kind != kind
-        or effect.fence != fence
+        or (effect.kind, effect.deal_id, effect.fence) != (kind, answer.deal_id, answer.fence)
         or effect.state not in _ANSWERABLE
     ):
-        raise LeaseLost(name=effect_id)
+        raise LeaseLost(name=answer.effect_id)
     return effect
 
 

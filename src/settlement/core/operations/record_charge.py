@@ -61,7 +61,7 @@ class RecordCharge:
     def needs(self, state: State, ctx: Context) -> Needs:
         """What the settle would have needed, plus clearing."""
         deal, effect = state.deals[self.deal_id], state.effects[self.effect_id]
-        if deal is None or effect is None or self.outcome.state != "confirmed":
+        if deal is None or effect is None or effect.kind != EffectKind.CHARGE:
             return Needs()
         terms = terms_from_plan(json.loads(effect.plan)["terms"])
         payees = [part.agent_id for part in terms.parts]
@@ -70,7 +70,7 @@ class RecordCharge:
     def decide(self, state: State, ctx: Context) -> Decision:
         """Settle, return to go_approved, or note the silence."""
         # 11 state: only the effect as its caller left it may be answered
-        effect = check_effect(state, self.effect_id, self.fence, EffectKind.CHARGE)
+        effect = check_effect(state, self, EffectKind.CHARGE)
         deal = get_deal(state, self.deal_id)
         if deal.state is not DealState.SETTLING:
             raise LeaseLost(name=self.effect_id)

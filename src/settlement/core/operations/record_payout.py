@@ -91,7 +91,7 @@ class RecordPayout:
     def decide(self, state: State, ctx: Context) -> Decision:
         """Post, free, or note the silence."""
         # 11 state: only the effect as its caller left it may be answered
-        effect = check_effect(state, self.effect_id, self.fence, EffectKind.PAYOUT)
+        effect = check_effect(state, self, EffectKind.PAYOUT)
         deal = get_deal(state, self.deal_id)
         payout = state.payouts[self.deal_id, json.loads(effect.plan)["agent_id"]]
         if payout is None or payout.effect_id != effect.effect_id:
