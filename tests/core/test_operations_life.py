@@ -21,7 +21,6 @@ from tests.support.world import (
     CONFIRMED,
     HELPER,
     NOBODY,
-    OPERATOR,
     QUOTE,
     REFUSED,
     SELLER,
@@ -29,14 +28,12 @@ from tests.support.world import (
     UNKNOWN,
     World,
     agent,
-    destination,
     key_of,
     new_world,
 )
 
 if TYPE_CHECKING:
     from settlement.core.operations import RailOutcome
-    from settlement.core.principal import Principal
 
 HAPPY = [
     "PROOF_READY",
@@ -90,20 +87,6 @@ def settled_world(**rules: Any) -> World:
     world.pay()
     world.settle()
     return world
-
-
-def fund(world: World, agent_id: str, amount_minor: int) -> None:
-    """Give an agent a balance: a deal of its own, settled to it by an operator's funding."""
-    world.pack(
-        deal_id=f"deal_of_{agent_id[-1]}",
-        principal=key_of(agent_id),
-        agent_username=agent_id,
-        price_minor=amount_minor * 2,
-    )
-    deal_id = f"deal_of_{agent_id[-1]}"
-    world.go(deal_id, principal=OPERATOR)
-    world.pay(deal_id, amount_minor=amount_minor * 2)
-    world.settle(deal_id, principal=key_of(agent_id))
 
 
 class TestTheHappyChain:
@@ -298,7 +281,7 @@ class TestGo:
         world.go()
         world.pay(amount_minor=10_000)
         world.rules = type(world.rules)(fee_policy="tiers-2026")
-        fund(world, SELLER, 60_000_00)  # and a volume that would earn a better tier
+        world.fund(SELLER, 60_000_00)  # and a volume that would earn a better tier
         assert world.settle()["protocol_fee_minor"] == 308
 
     def test_an_amount_replaces_the_price(self) -> None:
@@ -319,7 +302,7 @@ class TestGo:
 
     def test_volume_of_the_last_thirty_days_chooses_the_tier(self) -> None:
         world = new_world()
-        fund(world, SELLER, 1000_00)
+        world.fund(SELLER, 1000_00)
         world.pack(price_minor=10_000)
         assert world.go()["fee_tier"] == "1k"
         world.now_us += 30 * 86_400_000_000
@@ -374,7 +357,7 @@ class TestFundedSettle:
 class TestBalanceSettle:
     def world(self) -> World:
         world = new_world(sandbox=False)
-        fund(world, BUYER, 200_00)
+        world.fund(BUYER, 200_00)
         world.pack()
         return world
 
@@ -522,126 +505,3 @@ class TestSplits:
         )
         world.settle(splits=splits)
         assert world.volumes[-1].agent_id == SELLER, "the volume stays the seller's"
-
-
-class TestPayouts:
-    def test_the_whole_net_is_held_before_the_rail_is_asked(self) -> None:
-        world = settled_world()
-        result = payout(world)
-        assert (result["state"], result["waiting_for"]) == ("planned", "effect_open")
-        assert world.books.held[f"entity:{SELLER}"] == 9595
-        assert world.books.available(f"entity:{SELLER}") == 0
-        effect = world.effects[world.open_effect()]
-        assert effect.obligation_key == f"payout:deal_1:{SELLER}:0"
-        assert (effect.destination, effect.payout_id) == (SELLER, result["payout_id"])
-
-    def test_confirmed_posts_the_hold_and_ends_the_claim(self) -> None:
-        world = settled_world()
-        payout(world)
-        result = answer_payout(world, CONFIRMED)
-        assert (result["state"], result["rail_ref"]) == ("confirmed", "rail_1")
-        (stored,) = [v for k, v in world.claims.items() if k[1] == "payout"]
-        assert json.loads(stored)["result"] == result
-        assert not +world.books.held
-
-    def test_refused_frees_the_hold_and_may_be_asked_again(self) -> None:
-        """Catches a build that keeps the money, or names the second try like the first."""
-        world = settled_world()
-        first = payout(world)
-        refused = answer_payout(world, REFUSED)
-        assert refused["state"] == "refused"
-        assert world.types()[-1] == "PAYOUT_FAILED"
-        assert world.payload("PAYOUT_FAILED")["code"] == "card_declined"
-        assert world.books.available(f"entity:{SELLER}") == 9595
-        again = payout(world)
-        assert (again["payout_id"], again["attempts"]) == (first["payout_id"], 2)
-        assert world.effects[world.open_effect()].obligation_key == f"payout:deal_1:{SELLER}:1"
-        answer_payout(world, CONFIRMED)
-        assert world.types()[-3:] == ["PAYOUT_FAILED", "PAYOUT_INITIATED", "PAYOUT_CONFIRMED"]
-
-    def test_silence_keeps_the_hold(self) -> None:
-        """Catches a build that frees the money when the rail does not answer: paid twice."""
-        world = settled_world()
-        payout(world)
-        result = answer_payout(world, UNKNOWN)
-        assert (result["state"], result["waiting_for"]) == ("unknown", "outcome_unknown")
-        assert world.books.held[f"entity:{SELLER}"] == 9595
-        assert world.types()[-1] == "PAYOUT_INITIATED"
-
-    def test_a_stored_destination_is_used(self) -> None:
-        world = settled_world()
-        world.destinations.append(destination(SELLER))
-        result = payout(world)
-        assert result["destination_id"] == "dest_" + "5" * 32
-        assert world.effects[world.open_effect()].destination == "acct_5"
-
-    def test_an_operator_may_start_it(self) -> None:
-        world = settled_world()
-        payout(world, principal=OPERATOR)
-        assert world.payload("PAYOUT_INITIATED")["authority"] == "operator"
-
-    def test_an_auto_destination_is_paid_by_the_settle_itself(self) -> None:
-        """Catches a build that pays on its own but would pay again when asked."""
-        world = new_world()
-        world.destinations.append(destination(SELLER, auto=1))
-        world.pack()
-        world.go()
-        world.pay()
-        result = world.settle()
-        assert result["status"] == "payout_initiated"
-        (started,) = result["payouts"]
-        assert started["state"] == "planned"
-        asked = RequestPayout(principal=key_of(SELLER), deal_id="deal_1", agent_id=SELLER)
-        derived = asked.call().derived
-        assert derived is not None
-        assert (derived.scope, derived.operation, derived.key) in world.claims
-        assert world.payload("PAYOUT_INITIATED")["authority"] == "system"
-        answer_payout(world, CONFIRMED)
-        assert world.types() == HAPPY
-
-    def test_an_auto_destination_is_paid_after_a_charge_too(self) -> None:
-        world = new_world()
-        world.destinations.append(destination(SELLER, auto=1))
-        world.pack()
-        world.settle()
-        charge(world, CONFIRMED)
-        answer_payout(world, CONFIRMED)
-        assert world.types() == HAPPY
-
-
-class TestReceipts:
-    def test_a_receipt_is_stored_once_per_authority(self) -> None:
-        world = new_world()
-        world.pack()
-        first = world.verify(NOBODY)
-        again = world.verify(NOBODY)
-        assert again["receipt_id"] == first["receipt_id"]
-        assert world.types() == ["PROOF_READY", "PROOF_VERIFIED"]
-        assert world.verify(OPERATOR)["receipt_id"] != first["receipt_id"]
-
-    @pytest.mark.parametrize(
-        ("principal", "authority"),
-        [
-            (NOBODY, "open"),
-            (OPERATOR, "operator"),
-            (key_of(SELLER), "party"),
-            (key_of(STRANGER, "verify"), "open"),
-            (key_of(STRANGER, "verify", "verifier"), "verifier"),
-            (key_of(SELLER, "verify", "verifier"), "party"),
-        ],
-    )
-    def test_only_approved_strangers_and_operators_count(
-        self, principal: Principal, authority: str
-    ) -> None:
-        """Catches a build in which a seller vouches for its own work."""
-        world = new_world()
-        world.pack()
-        assert world.verify(principal)["authority"] == authority
-
-    def test_an_unknown_deal_or_proof_is_answered_and_nothing_stored(self) -> None:
-        world = new_world()
-        assert world.verify(NOBODY, "deal_none")["recorded"] is False
-        world.pack()
-        unknown = world.verify(NOBODY, proof_hash="f" * 64)
-        assert (unknown["recorded"], unknown["receipt_id"]) == (False, None)
-        assert not world.receipts

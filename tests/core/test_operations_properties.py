@@ -242,6 +242,8 @@ def test_no_order_of_calls_breaks_the_books(seed: int, *, sandbox: bool, auto: b
     world = new_world(sandbox=sandbox)
     if auto:
         world.destinations.append(destination(SELLER, auto=1))
+    else:
+        world.fund(BUYER)
     live(world, Random(seed))
     for chain in world.books.chains.values():
         for event in chain:
@@ -254,6 +256,9 @@ def test_random_lives_reach_every_ending() -> None:
     reached: set[str] = set()
     for seed in range(40):
         world = new_world(sandbox=seed % 4 > 0)
+        world.fund(BUYER)
         live(world, Random(seed))
         reached |= {e.event_type for chain in world.books.chains.values() for e in chain}
+        reached |= {f"by {deal.funding}" for deal in world.deals.values()}
     assert reached >= {"PROOF_VERIFIED", "SETTLED", "PAYOUT_FAILED", "PAYOUT_CONFIRMED"}
+    assert reached >= {"by charge", "by balance"}

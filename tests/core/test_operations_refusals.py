@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from settlement.core import errors
 from settlement.core.operations import (
-    AppendEvent,
     RecordCharge,
     RecordPayout,
     RequestPayout,
@@ -31,22 +29,13 @@ from tests.support.world import (
     destination,
     key_of,
     new_world,
+    refuses,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NEVER_REGISTERED = "agent_" + "f" * 32
-
-
-def refuses(world: World, code: str, call: Callable[[], object]) -> errors.SettlementError:
-    """The call is refused with the code, and nothing of it is left behind."""
-    before = repr(world)
-    with pytest.raises(errors.BY_CODE[code]) as caught:
-        call()
-    steps = f"steps={world.steps}"
-    assert repr(world).replace(steps, "") == before.replace(f"steps={world.steps - 1}", "")
-    return caught.value
 
 
 def packed(**rules: Any) -> World:
@@ -248,7 +237,7 @@ class TestSettle:
     def test_an_open_approval_never_draws_on_a_balance(self) -> None:
         """Catches a build that pays from whoever an unkeyed GO named (spec §4.3)."""
         world = packed(sandbox=False)
-        fund(world, BUYER)
+        world.fund(BUYER)
         world.go(principal=NOBODY, actor_id=BUYER)
         refuses(world, "payment_not_authorized", lambda: world.settle(provider="balance"))
         operator: dict[str, Any] = {"principal": OPERATOR, "provider": "balance"}
@@ -266,7 +255,7 @@ class TestSettle:
             "counterparty_id": SELLER,
         }
         refuses(world, "party_mismatch", lambda: world.settle(**call))
-        fund(world, STRANGER)
+        world.fund(STRANGER)
         assert world.settle(**call)["from_agent"] == STRANGER
 
     def test_the_amount_is_the_approved_one(self) -> None:
@@ -507,96 +496,7 @@ class TestVerify:
         assert world.verify(NOBODY)["receipt_id"] == first["receipt_id"]
 
 
-class TestAppendEvent:
-    def append(self, world: World, principal: object = SYSTEM, **members: Any) -> Any:
-        expected = members.pop("expected_prev", None)
-        record = {"deal_id": "deal_9", "event_type": "TEST", "actor_id": "sys", **members}
-        return world.run(
-            AppendEvent(principal=principal, record=record, expected_prev=expected)  # type: ignore[arg-type]
-        )
-
-    def test_the_same_record_is_stored_once(self) -> None:
-        """Catches a build that appends twice, or takes other content for the same event."""
-        world = new_world()
-        first = self.append(world, event_id="evt_1", payload={"a": 1})
-        again = self.append(world, event_id="evt_1", payload={"a": 1})
-        assert again == {**first, "_idempotent": True}
-        assert first["_idempotent"] is False
-        for changed in (
-            {"payload": {"a": 2}},
-            {"actor_id": "x"},
-            {"timestamp": "2026-01-01T00:00:00Z"},
-            {"deal_id": "deal_8"},
-        ):
-            call: dict[str, Any] = {"event_id": "evt_1", "payload": {"a": 1}, **changed}
-            refuses(world, "event_id_taken", partial(self.append, world, **call))
-
-    def test_the_head_must_be_the_expected_one(self) -> None:
-        world = new_world()
-        first = self.append(world)
-        error = refuses(world, "chain_conflict", lambda: self.append(world, expected_prev=""))
-        assert error.members()["head"] == first["hash"]
-        second = self.append(world, expected_prev=first["hash"])
-        assert (second["version"], second["prev_hash"]) == (1, first["hash"])
-
-    def test_a_submitted_time_stays_as_it_is(self) -> None:
-        """The published vector H2-e."""
-        world = new_world()
-        stored = self.append(
-            world, event_id="evt_e", deal_id="deal_e", timestamp="2026-01-01T00:00:00Z"
-        )
-        assert stored["hash"] == "f92df44b165c68e2cad905b5cd9dc7c6331744cd775d21e9792d7dacf05b0ee9"
-
-    @pytest.mark.parametrize(
-        ("members", "code"),
-        [
-            ({"event_type": "SETTLED"}, "field_invalid"),
-            ({"event_type": "CONSEQUENCE_AUTHORIZED"}, "field_invalid"),
-            ({"event_type": "MOON_LANDED"}, "field_invalid"),
-            ({"payload": {"adapter_evaluation": {}}}, "field_invalid"),
-            ({"payload": {"deep": [{"swarm_policy": 1}]}}, "field_invalid"),
-            ({"payload": []}, "field_invalid"),
-            ({"payload": {"a": Decimal("0.5")}}, "payload_number"),
-            ({"timestamp": "yesterday"}, "field_invalid"),
-            ({"event_type": ""}, "field_invalid"),
-            ({"event_id": "e|1"}, "malformed_id"),
-            ({"deal_id": "deal_none"}, "deal_not_found"),
-        ],
-    )
-    def test_callers_state_things_and_no_more(self, members: dict[str, Any], code: str) -> None:
-        """Catches a build in which a caller forges what our operations or a verifier record."""
-        world = packed()
-        statement: dict[str, Any] = {
-            "deal_id": "deal_1",
-            "event_type": "OUTCOME_RECONCILED",
-            **members,
-        }
-        refuses(world, code, lambda: self.append(world, key_of(SELLER), **statement))
-
-    def test_statements_are_made_by_parties(self) -> None:
-        world = packed()
-        statement: dict[str, Any] = {
-            "deal_id": "deal_1",
-            "event_type": "OUTCOME_RECONCILED",
-            "actor_id": BUYER,
-        }
-        refuses(world, "party_mismatch", lambda: self.append(world, key_of(BUYER), **statement))
-        refuses(world, "party_mismatch", lambda: self.append(world, NOBODY, **statement))
-        stored = self.append(world, key_of(SELLER), **statement)
-        assert stored["actor_id"] == SELLER, "the key's agent, whatever the record says"
-        assert world.deals["deal_1"].head_hash == stored["hash"]
-
-
 # --- which of two faults is named ----------------------------------------------------------------
-
-
-def fund(world: World, agent_id: str, amount_minor: int = 20_000) -> None:
-    """A balance for an agent, by a deal of its own that the rail has paid."""
-    deal_id = f"deal_of_{agent_id[-1]}"
-    world.pack(deal_id, principal=key_of(agent_id), agent_username=agent_id)
-    world.go(deal_id, principal=OPERATOR, amount_minor=amount_minor * 2)
-    world.pay(deal_id, amount_minor=amount_minor * 2)
-    world.settle(deal_id, principal=key_of(agent_id))
 
 
 def _go(**members: Any) -> Callable[[World], object]:

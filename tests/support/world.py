@@ -12,6 +12,9 @@ from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from settlement.core import errors
 from settlement.core.clock import time_text, window_start
 from settlement.core.ids import SequenceIds
 from settlement.core.operation import Context, Rules
@@ -31,7 +34,7 @@ from settlement.core.verification import Verdict
 from tests.support.books import Books
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from settlement.core.operation import Decision, Operation
     from settlement.core.rows import Account, Deal, Effect, Event, Payout
@@ -316,6 +319,14 @@ class World:
         }
         return self.run(RecordReceipt(**{**given, **members}))
 
+    def fund(self, agent_id: str, amount_minor: int = 20_000) -> None:
+        """A balance for an agent, by a deal of its own that the rail has paid."""
+        deal_id = f"deal_of_{agent_id[-1]}"
+        self.pack(deal_id, principal=key_of(agent_id), agent_username=agent_id)
+        self.go(deal_id, principal=OPERATOR, amount_minor=amount_minor * 2)
+        self.pay(deal_id, amount_minor=amount_minor * 2)
+        self.settle(deal_id, principal=key_of(agent_id))
+
     def sent(self, effect_id: str, fence: int = 7) -> str:
         """The worker's step before it calls the rail: the effect is `sent` under its fence."""
         effect = replace(self.effects[effect_id], state=EffectState.SENT, fence=fence)
@@ -395,3 +406,13 @@ def destination(owner: str, **members: Any) -> Destination:
         "created_at": time_text(START_US),
     }
     return Destination(**{**given, **members})
+
+
+def refuses(world: World, code: str, call: Callable[[], object]) -> errors.SettlementError:
+    """The call is refused with the code, and nothing of it is left behind."""
+    before = repr(world)
+    with pytest.raises(errors.BY_CODE[code]) as caught:
+        call()
+    steps = f"steps={world.steps}"
+    assert repr(world).replace(steps, "") == before.replace(f"steps={world.steps - 1}", "")
+    return caught.value

@@ -1,4 +1,9 @@
-"""The operations, one verb a module: each decides purely on the state the engine loaded."""
+"""The operations, one verb a module, each deciding purely on the state the engine loaded.
+
+For: `service/engine.py`, which runs them, and the edge, which makes them.
+Guarantees: an operation either refuses and writes nothing, or answers with its whole write set.
+Does not: hold anything between two decisions.
+"""
 
 from settlement.core.operations.append_event import AppendEvent
 from settlement.core.operations.go import Go

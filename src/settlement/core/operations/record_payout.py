@@ -22,7 +22,7 @@ from settlement.core.accounts import (
 from settlement.core.errors import (
     LeaseLost,
 )
-from settlement.core.ledger import Books
+from settlement.core.ledger import Books, Tx
 from settlement.core.operation import Call, Context, Decision
 from settlement.core.operations._common import (
     chain_of,
@@ -120,7 +120,6 @@ class RecordPayout:
         self, state: State, ctx: Context, deal: Deal, payout: Payout, writes: WriteSet
     ) -> Payout:
         """Resolve the hold by the rail's word and say so."""
-        assert payout.hold_id is not None, "an open payout holds its amount"
         confirmed = self.outcome.state == "confirmed"
         chain = chain_of(deal, ctx, writes)
         books = Books(
@@ -130,32 +129,10 @@ class RecordPayout:
             deal_id=deal.deal_id,
             asset=payout.asset,
         )
-        tx = books.begin()
-        transit, amount_minor = transit_account(payout.rail), payout.amount_minor
-        phase = Phase.POST if confirmed else Phase.VOID
-        tx.add(
-            "payout",
-            agent_account(payout.agent_id),
-            transit,
-            amount_minor,
-            phase=phase,
-            hold_id=payout.hold_id,
-        )
-        if confirmed:
-            tx.add("payout_settled", transit, clearing_account(payout.rail), amount_minor)
-        owed = Owed(
-            deal_id=deal.deal_id,
-            agent_id=payout.agent_id,
-            asset=payout.asset,
-            amount_minor=amount_minor,
-        )
-        rail_ref, code = self.outcome.rail_ref, self.outcome.code
+        tx = _legs(books, payout, confirmed=confirmed)
+        code = None if confirmed else self.outcome.code or "refused"
         payload = payout_payload(
-            payout.payout_id,
-            owed,
-            payout.rail,
-            rail_ref=rail_ref,
-            code=None if confirmed else code or "refused",
+            payout.payout_id, _owed(payout), payout.rail, rail_ref=self.outcome.rail_ref, code=code
         )
         event = chain.append(
             "PAYOUT_CONFIRMED" if confirmed else "PAYOUT_FAILED",
@@ -174,6 +151,32 @@ class RecordPayout:
             waiting_for=None,
             waiting_since=None,
             next_check_at=None,
-            rail_ref=rail_ref or payout.rail_ref,
+            rail_ref=self.outcome.rail_ref or payout.rail_ref,
             updated_at=ctx.now,
         )
+
+
+def _legs(books: Books, payout: Payout, *, confirmed: bool) -> Tx:
+    """Post the hold and let it leave through clearing, or void it."""
+    assert payout.hold_id is not None, "an open payout holds its amount"
+    tx, transit = books.begin(), transit_account(payout.rail)
+    tx.add(
+        "payout",
+        agent_account(payout.agent_id),
+        transit,
+        payout.amount_minor,
+        phase=Phase.POST if confirmed else Phase.VOID,
+        hold_id=payout.hold_id,
+    )
+    if confirmed:
+        tx.add("payout_settled", transit, clearing_account(payout.rail), payout.amount_minor)
+    return tx
+
+
+def _owed(payout: Payout) -> Owed:
+    return Owed(
+        deal_id=payout.deal_id,
+        agent_id=payout.agent_id,
+        asset=payout.asset,
+        amount_minor=payout.amount_minor,
+    )
