@@ -23,6 +23,7 @@ from settlement.core.errors import (
     KeyInvalid,
     KeyRequired,
     MethodNotAllowed,
+    RouteNotFound,
     ScopeMissing,
     SettlementError,
 )
@@ -42,6 +43,7 @@ ADMIN_SCOPE: Final = "admin"
 TRUST_SECONDS: Final = 0.9
 _KEYS_KEPT_MAX: Final = 20_000
 ACCESS_OPT: Final = "access"
+_STRAY_PAGE: Final = "handle_schema_path_not_found"
 
 TOKEN_OPERATOR: Final = Principal(kind=PrincipalKind.OPERATOR, scopes=frozenset({ADMIN_SCOPE}))
 
@@ -149,6 +151,9 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRoute
         # The framework would answer 204, which clients cannot parse (contract §1.1).
         allow: dict[str, str] = request.app.state["allow"]
         raise MethodNotAllowed(method="OPTIONS", allow=allow[request.scope["path_template"]])
+    if route.handler_name == _STRAY_PAGE:
+        # Below the API page the framework answers in HTML; ours is a problem like any other.
+        raise RouteNotFound(path=request.scope["path"])
     access: Access = route.opt[ACCESS_OPT]
     if access.letter is AccessClass.SIGNED:
         return

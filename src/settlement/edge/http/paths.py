@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Final
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from settlement.core.errors import (
     AgentNotFound,
@@ -31,8 +31,8 @@ POSITION_MAX: Final = 2**53 - 1
 _DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 
 #: A position in the log, from a query.
-Position = Annotated[int, Parameter(ge=0, le=POSITION_MAX)]
-PageLimit = Annotated[int, Parameter(ge=1, le=200)]
+Position = Annotated[int | None, QueryParameter(ge=0, le=POSITION_MAX)]
+PageLimit = Annotated[int, QueryParameter(ge=1, le=200)]
 
 
 def deal_in_path(text: str) -> str:

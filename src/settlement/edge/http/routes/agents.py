@@ -12,6 +12,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any, Final
 
+from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 
 from settlement.core.clock import time_text
@@ -44,7 +45,7 @@ _NUMBERS: Final = ("ocs", "escrow_requirement", "multiplier")
     answer=promises.Registered,
     body=schemas.RegisterBody,
 )
-async def register(request: EdgeRequest, data: schemas.RegisterBody) -> ASGIResponse:
+async def register(request: EdgeRequest, data: JSONBody[schemas.RegisterBody]) -> ASGIResponse:
     """Register an agent; answers its id and, this once, its API key."""
     _check_public_key(data.public_key_base64)
     profile = Profile(
@@ -90,7 +91,7 @@ def _check_public_key(text: str | None) -> None:
 
 
 @endpoint("GET", "/protocol/reputation/{agent_id:str}", access=PUBLIC, answer=promises.Reputation)
-async def get_reputation(request: EdgeRequest, agent_id: str) -> ASGIResponse:
+async def get_reputation(request: EdgeRequest, agent_id: FromPath[str]) -> ASGIResponse:
     """An agent's score, tier, settlements and volume."""
     asset = request.services.rules.default_asset
     found = await reading(request, reputation.reputation, agent_in_path(agent_id), asset)
@@ -104,7 +105,7 @@ async def get_reputation(request: EdgeRequest, agent_id: str) -> ASGIResponse:
     access=keyed("read"),
     answer=promises.Balances,
 )
-async def get_balances(request: EdgeRequest, agent_id: str) -> ASGIResponse:
+async def get_balances(request: EdgeRequest, agent_id: FromPath[str]) -> ASGIResponse:
     """What is available, held and posted on the agent's own accounts."""
     caller = request.principal
     return reply(await reading(request, reputation.balances, agent_in_path(agent_id), caller))

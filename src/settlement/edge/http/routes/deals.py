@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 
+from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
 from settlement.edge.http import promises
@@ -24,7 +25,9 @@ from settlement.service import deals, replay, revenue
 
 
 @endpoint("GET", "/protocol/deals/{deal_id:str}/timeline", access=PUBLIC, answer=promises.Timeline)
-async def timeline(request: EdgeRequest, deal_id: str, cursor: str | None = None) -> ASGIResponse:
+async def timeline(
+    request: EdgeRequest, deal_id: FromPath[str], cursor: FromQuery[str | None] = None
+) -> ASGIResponse:
     """Events and ledger rows of a deal; a very long one in pages of 1000 events."""
     known, start = deal_in_path(deal_id), version_cursor(cursor)
     found = await reading(request, deals.timeline, known, from_version=start)
@@ -33,7 +36,7 @@ async def timeline(request: EdgeRequest, deal_id: str, cursor: str | None = None
 
 
 @endpoint("GET", "/protocol/deals/{deal_id:str}/splits", access=PUBLIC, answer=promises.Splits)
-async def splits(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def splits(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Who gets which part of a settled deal; empty before."""
     found = await reading(request, deals.splits, deal_in_path(deal_id))
     for row in found["splits"]:
@@ -47,7 +50,7 @@ async def splits(request: EdgeRequest, deal_id: str) -> ASGIResponse:
     access=keyed("audit"),
     answer=promises.Attribution,
 )
-async def attribution(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def attribution(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Events, ledger and policies of a deal, for its parties and operators."""
     known = deal_in_path(deal_id)
     return reply(await reading(request, deals.attribution, known, request.principal))
@@ -59,7 +62,7 @@ async def attribution(request: EdgeRequest, deal_id: str) -> ASGIResponse:
     access=keyed("audit"),
     answer=promises.Ledger,
 )
-async def ledger(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def ledger(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal's ledger entries, for its parties and operators."""
     known = deal_in_path(deal_id)
     return reply(await reading(request, deals.ledger, known, request.principal))
@@ -71,7 +74,7 @@ async def ledger(request: EdgeRequest, deal_id: str) -> ASGIResponse:
     access=keyed("audit"),
     answer=promises.Replay,
 )
-async def replay_deal(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def replay_deal(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal recomputed from its events alone and compared with the books."""
     known = deal_in_path(deal_id)
     found = await reading(request, replay.replay_for, known, request.principal)
@@ -84,7 +87,7 @@ async def replay_deal(request: EdgeRequest, deal_id: str) -> ASGIResponse:
     access=keyed("audit"),
     answer=promises.RevenueAudit,
 )
-async def revenue_audit(request: EdgeRequest, agent_id: str) -> ASGIResponse:
+async def revenue_audit(request: EdgeRequest, agent_id: FromPath[str]) -> ASGIResponse:
     """What an agent earned and paid, deal by deal, for itself and operators."""
     window = revenue.Window.of(
         start=request.query_params.get("from"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
+from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import DestinationNotFound, MalformedId, MemberMissing
@@ -33,7 +34,9 @@ BASE = "/protocol/payout-destinations"
     answer=promises.DestinationMade,
     body=schemas.DestinationBody,
 )
-async def create_destination(request: EdgeRequest, data: schemas.DestinationBody) -> ASGIResponse:
+async def create_destination(
+    request: EdgeRequest, data: JSONBody[schemas.DestinationBody]
+) -> ASGIResponse:
     """Say where payouts go; `auto` lets a settlement start them by itself."""
     owner = acting_as(request.principal, data.owner_id, "owner_id")
     if owner is None:
@@ -51,7 +54,7 @@ async def create_destination(request: EdgeRequest, data: schemas.DestinationBody
 
 
 @endpoint("GET", f"{BASE}/{{owner_id:str}}", access=keyed("payout"), answer=promises.Destinations)
-async def list_destinations(request: EdgeRequest, owner_id: str) -> ASGIResponse:
+async def list_destinations(request: EdgeRequest, owner_id: FromPath[str]) -> ASGIResponse:
     """An owner's destinations."""
     known = agent_in_path(owner_id)
     destinations.check_owner(known, request.principal)
@@ -66,7 +69,7 @@ async def list_destinations(request: EdgeRequest, owner_id: str) -> ASGIResponse
     body=schemas.NoBody,
 )
 async def verify_destination(
-    request: EdgeRequest, destination_id: str, data: schemas.NoBody
+    request: EdgeRequest, destination_id: FromPath[str], data: JSONBody[schemas.NoBody]
 ) -> ASGIResponse:
     """Take a paused destination up again."""
     del data
@@ -81,7 +84,7 @@ async def verify_destination(
     body=schemas.NoBody,
 )
 async def pause_destination(
-    request: EdgeRequest, destination_id: str, data: schemas.NoBody
+    request: EdgeRequest, destination_id: FromPath[str], data: JSONBody[schemas.NoBody]
 ) -> ASGIResponse:
     """Stop payouts to a destination."""
     del data

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import MemberMissing
@@ -41,10 +42,10 @@ def _with_numbers(members: Mapping[str, Any], names: tuple[str, ...]) -> dict[st
 @endpoint("GET", "/protocol/fee-estimate", access=PUBLIC, answer=promises.FeeEstimate)
 async def fee_estimate(
     request: EdgeRequest,
-    amount: str | None = None,
-    agent_id: str | None = None,
-    rail: str | None = None,
-    autonomy: str | None = None,
+    amount: FromQuery[str | None] = None,
+    agent_id: FromQuery[str | None] = None,
+    rail: FromQuery[str | None] = None,
+    autonomy: FromQuery[str | None] = None,
 ) -> ASGIResponse:
     """All fees of an amount, before settling it; `agent_id` applies that seller's tier."""
     del rail, autonomy  # accepted: neither costs extra under the policies there are
@@ -67,7 +68,7 @@ async def fee_tiers(request: EdgeRequest) -> ASGIResponse:
 
 
 @endpoint("GET", "/protocol/fee-tiers/{agent_id:str}", access=PUBLIC, answer=promises.AgentFeeTier)
-async def agent_fee_tier(request: EdgeRequest, agent_id: str) -> ASGIResponse:
+async def agent_fee_tier(request: EdgeRequest, agent_id: FromPath[str]) -> ASGIResponse:
     """The band an agent's 30-day volume has reached."""
     rules = request.services.rules
     found = await reading(request, fees_view.agent_fee_tier, agent_in_path(agent_id), rules)

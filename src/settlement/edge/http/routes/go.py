@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from litestar.params import JSONBody
 from litestar.response.base import ASGIResponse
 
 from settlement.core.ids import DealId, check_hash, check_name
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @endpoint("POST", "/protocol/go", access=GO, answer=promises.Approved, body=schemas.GoBody)
-async def go(request: EdgeRequest, data: schemas.GoBody) -> ASGIResponse:
+async def go(request: EdgeRequest, data: JSONBody[schemas.GoBody]) -> ASGIResponse:
     """Approve the quoted work; `amount`, if sent, replaces the price."""
     caller = request.principal
     actor = acting_as(caller, data.actor_id, "actor_id")

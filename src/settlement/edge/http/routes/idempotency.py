@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import ClaimNotFound
@@ -36,13 +37,13 @@ async def idempotency_stats(request: EdgeRequest) -> ASGIResponse:
 
 
 @endpoint("GET", "/protocol/idempotency/{key:str}", access=PUBLIC, answer=promises.IdempotencyKey)
-async def idempotency_lookup(request: EdgeRequest, key: str) -> ASGIResponse:
+async def idempotency_lookup(request: EdgeRequest, key: FromPath[str]) -> ASGIResponse:
     """The state of a call; its outcome only for those who took part."""
     return reply(await reading(request, claims_view.lookup, _key(key), request.principal))
 
 
 @endpoint("GET", "/protocol/claims/{key:str}", access=keyed("read"), answer=promises.ClaimView)
-async def claim(request: EdgeRequest, key: str) -> ASGIResponse:
+async def claim(request: EdgeRequest, key: FromPath[str]) -> ASGIResponse:
     """Everything about a call and its effect, for those who took part, with advice."""
     return reply(await reading(request, claims_view.claim_view, _key(key), request.principal))
 

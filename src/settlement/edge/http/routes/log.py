@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import MemberMissing
@@ -57,14 +58,14 @@ async def latest_head(request: EdgeRequest) -> ASGIResponse:
 
 
 @endpoint("GET", f"{LOG}/sth/{{size:str}}", access=PUBLIC, answer=promises.TreeHead)
-async def head_of_size(request: EdgeRequest, size: str) -> ASGIResponse:
+async def head_of_size(request: EdgeRequest, size: FromPath[str]) -> ASGIResponse:
     """The signed tree head of exactly that size."""
     return await _view(request.log_views.by_size, position_in_path(size))
 
 
 @endpoint("GET", f"{LOG}/inclusion", access=PUBLIC, answer=promises.LogProof)
 async def inclusion(
-    request: EdgeRequest, leaf_index: Position | None = None, tree_size: Position | None = None
+    request: EdgeRequest, leaf_index: Position = None, tree_size: Position = None
 ) -> ASGIResponse:
     """That a leaf is in the tree."""
     leaf = _needed(leaf_index, "leaf_index")
@@ -73,7 +74,7 @@ async def inclusion(
 
 @endpoint("GET", f"{LOG}/consistency", access=PUBLIC, answer=promises.LogProof)
 async def consistency(
-    request: EdgeRequest, first: Position | None = None, second: Position | None = None
+    request: EdgeRequest, first: Position = None, second: Position = None
 ) -> ASGIResponse:
     """That a later tree extends an earlier one."""
     earlier = _needed(first, "first")
@@ -82,7 +83,7 @@ async def consistency(
 
 @endpoint("GET", f"{LOG}/entries", access=PUBLIC, answer=promises.Document)
 async def entries(
-    request: EdgeRequest, start: Position | None = None, end: Position | None = None
+    request: EdgeRequest, start: Position = None, end: Position = None
 ) -> ASGIResponse:
     """Leaves from `start` to `end`, at most 1000."""
     low, high = _needed(start, "start"), _needed(end, "end")
@@ -90,7 +91,7 @@ async def entries(
 
 
 @endpoint("GET", f"{LOG}/leaf/{{index:str}}", access=PUBLIC, answer=promises.Document)
-async def leaf(request: EdgeRequest, index: str) -> ASGIResponse:
+async def leaf(request: EdgeRequest, index: FromPath[str]) -> ASGIResponse:
     """One leaf."""
     return await _view(request.log_views.leaf, position_in_path(index))
 
@@ -102,7 +103,7 @@ async def log_stats(request: EdgeRequest) -> ASGIResponse:
 
 
 @endpoint("GET", f"{LOG}/deal/{{deal_id:str}}/proof", access=PUBLIC, answer=promises.Document)
-async def deal_proof(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def deal_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Inclusion of a deal's latest event under a signed head."""
     return await _view(request.log_views.deal_proof, deal_in_path(deal_id))
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any, Final
 
+from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
 from settlement.core.money import Asset, format_exact
@@ -64,7 +65,7 @@ _LIVE_NOTE: Final = "The rail of this server takes the payment; nothing is charg
     answer=promises.Document,
     media_type="text/html",
 )
-async def pay_page(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def pay_page(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The payment page of a deal, for people."""
     found = await reading(request, deals.payment, deal_in_path(deal_id))
     note = _SANDBOX_NOTE if request.services.settings.sandbox else _LIVE_NOTE

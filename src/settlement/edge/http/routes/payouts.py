@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import MemberMissing
@@ -24,6 +24,9 @@ from settlement.edge.http.request import EdgeRequest
 from settlement.edge.http.routing import endpoint
 from settlement.service import payouts_view
 
+#: `state` itself is a name of the framework's.
+StateFilter = Annotated[str | None, QueryParameter(name="state")]
+
 
 @endpoint(
     "POST",
@@ -32,7 +35,7 @@ from settlement.service import payouts_view
     answer=promises.PayoutMade,
     body=schemas.PayoutBody,
 )
-async def request_payout(request: EdgeRequest, data: schemas.PayoutBody) -> ASGIResponse:
+async def request_payout(request: EdgeRequest, data: JSONBody[schemas.PayoutBody]) -> ASGIResponse:
     """Pay a payee's whole net of one deal out to its destination."""
     payee = acting_as(request.principal, data.agent_id, "agent_id")
     if payee is None:
@@ -55,7 +58,7 @@ async def request_payout(request: EdgeRequest, data: schemas.PayoutBody) -> ASGI
 @endpoint(
     "GET", "/protocol/payouts/{payout_id:str}", access=keyed("read"), answer=promises.PayoutOne
 )
-async def get_payout(request: EdgeRequest, payout_id: str) -> ASGIResponse:
+async def get_payout(request: EdgeRequest, payout_id: FromPath[str]) -> ASGIResponse:
     """One payout: its state, what it waits for and who can end that."""
     known = payout_in_path(payout_id)
     found = await reading(request, payouts_view.payout, known, request.principal)
@@ -65,10 +68,10 @@ async def get_payout(request: EdgeRequest, payout_id: str) -> ASGIResponse:
 @endpoint("GET", "/protocol/payouts", access=keyed("read"), answer=promises.Payouts)
 async def list_payouts(
     request: EdgeRequest,
-    deal_id: str | None = None,
-    payout_state: Annotated[str | None, Parameter(query="state")] = None,
+    deal_id: FromQuery[str | None] = None,
+    payout_state: StateFilter = None,
     limit: PageLimit = 50,
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
 ) -> ASGIResponse:
     """The caller's payouts, oldest first; `state` and `deal_id` narrow the list."""
     wanted = payouts_view.PayoutFilter.of(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 
 from settlement.core.canonical import j_text
@@ -32,7 +33,6 @@ from settlement.service.fresh import new_id, new_quote_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from settlement.edge.http.money import Amount
 
 PARENTS_MAX: Final = 100
 POLICY_MAX: Final = 50
@@ -41,7 +41,7 @@ STAMP_TYPE: Final = "completion_photo"
 
 
 @endpoint("POST", "/protocol/stamp", access=WRITE, answer=promises.Stamped, body=schemas.StampBody)
-async def stamp(request: EdgeRequest, data: schemas.StampBody) -> ASGIResponse:
+async def stamp(request: EdgeRequest, data: JSONBody[schemas.StampBody]) -> ASGIResponse:
     """Prove work with the fewest members; a proof pack with defaults."""
     agent = acting_as(request.principal, data.agent_id, "agent_id")
     if agent is None:
@@ -76,7 +76,7 @@ async def stamp(request: EdgeRequest, data: schemas.StampBody) -> ASGIResponse:
     answer=promises.ProofPacked,
     body=schemas.ProofPackBody,
 )
-async def proof_pack(request: EdgeRequest, data: schemas.ProofPackBody) -> ASGIResponse:
+async def proof_pack(request: EdgeRequest, data: JSONBody[schemas.ProofPackBody]) -> ASGIResponse:
     """Prove work and quote a price; answers the quote that a GO needs."""
     agent = acting_name(request.principal, data.agent_username, "agent_username")
     if agent is None:
@@ -131,11 +131,16 @@ def _parents(sent: list[str]) -> tuple[str, ...]:
 
 
 def _price(request: EdgeRequest, data: schemas.ProofPackBody) -> int | None:
+    """The price named under either name; under both, it must be one."""
     asset = Asset.parse(request.services.rules.default_asset)
-    named: Amount | None = data.price or data.estimated_price
-    if named is None:
-        return None
-    return named.minor(asset, "price" if data.price else "estimated_price")
+    named = {
+        field: amount.minor(asset, field)
+        for field, amount in (("price", data.price), ("estimated_price", data.estimated_price))
+        if amount is not None
+    }
+    if len(set(named.values())) > 1:
+        raise InvalidField(field="estimated_price", reason="differs from price")
+    return next(iter(named.values()), None)
 
 
 def _policy(predicates: list[dict[str, Any]]) -> str:
@@ -145,14 +150,14 @@ def _policy(predicates: list[dict[str, Any]]) -> str:
 
 
 @endpoint("GET", "/proof/{deal_id:str}", access=PUBLIC, answer=promises.ProofPage)
-async def get_proof(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def get_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal's proof bundle with its counts; verifies offline."""
     bundles = request.bundles
     return reply_as_is(await asyncio.to_thread(bundles.proof_page, deal_in_path(deal_id)))
 
 
 @endpoint("GET", "/proof/{deal_id:str}/verify", access=PUBLIC, answer=promises.ProofVerified)
-async def verify_proof(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def verify_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Check the deal's stored chain and its place in the log."""
     try:
         known = deal_in_path(deal_id)
@@ -175,7 +180,7 @@ async def verify_proof(request: EdgeRequest, deal_id: str) -> ASGIResponse:
 
 
 @endpoint("GET", "/proof/{deal_id:str}/badge", access=PUBLIC, answer=promises.Badge)
-async def proof_badge(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def proof_badge(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Whether the deal verifies, in the form badge services read."""
     found = await asyncio.to_thread(request.bundles.verify_deal, deal_in_path(deal_id))
     verified = found["verified"]
@@ -191,7 +196,7 @@ async def proof_badge(request: EdgeRequest, deal_id: str) -> ASGIResponse:
 
 
 @endpoint("GET", "/protocol/proofs/{deal_id:str}/export", access=PUBLIC, answer=promises.Bundle)
-async def export_bundle(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def export_bundle(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal's proof bundle, anchored at its latest event."""
     bundles = request.bundles
     return reply_as_is(await asyncio.to_thread(bundles.export_bundle, deal_in_path(deal_id)))
@@ -204,7 +209,7 @@ async def export_bundle(request: EdgeRequest, deal_id: str) -> ASGIResponse:
     answer=promises.BundleChecked,
     body=schemas.BundleBody,
 )
-async def verify_bundle(request: EdgeRequest, data: schemas.BundleBody) -> ASGIResponse:
+async def verify_bundle(request: EdgeRequest, data: JSONBody[schemas.BundleBody]) -> ASGIResponse:
     """Check a bundle that is sent, under this log's own key."""
     bundle = request.members if data.bundle is None else data.bundle
     check = request.bundles.verify_posted_bundle

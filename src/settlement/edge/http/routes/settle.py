@@ -9,8 +9,9 @@ Change colour: amber.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from litestar.params import JSONBody
 from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import InvalidField
@@ -20,7 +21,7 @@ from settlement.core.operations import Settle, Split
 from settlement.edge.http import promises, schemas
 from settlement.edge.http.answers import perform
 from settlement.edge.http.auth import acting_as, keyed
-from settlement.edge.http.money import optional_minor
+from settlement.edge.http.money import number, optional_minor
 from settlement.edge.http.request import EdgeRequest
 from settlement.edge.http.routing import endpoint
 
@@ -38,7 +39,7 @@ DEFAULT_ROLE: Final = "payee"
     answer=promises.Settled,
     body=schemas.SettleBody,
 )
-async def settle(request: EdgeRequest, data: schemas.SettleBody) -> ASGIResponse:
+async def settle(request: EdgeRequest, data: JSONBody[schemas.SettleBody]) -> ASGIResponse:
     """Close a deal: fees and net are booked once, whoever asks how often."""
     caller = request.principal
     actor = acting_as(caller, data.actor_id, "actor_id")
@@ -53,7 +54,7 @@ async def settle(request: EdgeRequest, data: schemas.SettleBody) -> ASGIResponse
         provider=schemas.optional(data.provider, check_slug, "provider"),
         proof_hash=schemas.optional(data.proof_hash, check_hash, "proof_hash"),
     )
-    return await perform(request, operation)
+    return await perform(request, operation, _shares_as_numbers)
 
 
 def _amount(request: EdgeRequest, data: schemas.SettleBody) -> int | None:
@@ -72,7 +73,9 @@ def _amount(request: EdgeRequest, data: schemas.SettleBody) -> int | None:
     answer=promises.SettledMulti,
     body=schemas.SettleMultiBody,
 )
-async def settle_multi(request: EdgeRequest, data: schemas.SettleMultiBody) -> ASGIResponse:
+async def settle_multi(
+    request: EdgeRequest, data: JSONBody[schemas.SettleMultiBody]
+) -> ASGIResponse:
     """Close a deal among several payees; the parts sum to the total exactly."""
     caller = request.principal
     actor = acting_as(caller, data.actor_id, "actor_id")
@@ -88,7 +91,13 @@ async def settle_multi(request: EdgeRequest, data: schemas.SettleMultiBody) -> A
         proof_hash=schemas.optional(data.proof_hash, check_hash, "proof_hash"),
         splits=_splits(data.splits),
     )
-    return await perform(request, operation)
+    return await perform(request, operation, _shares_as_numbers)
+
+
+def _shares_as_numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """Shares leave as they came in, as numbers; the same rows are read at .../splits."""
+    rows = result.get("splits", [])
+    return {**result, "splits": [{**row, "share": number(row["share"])} for row in rows]}
 
 
 def _splits(sent: Sequence[schemas.SplitBody]) -> tuple[Split, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 
 from settlement.core import hashes
@@ -56,7 +57,7 @@ async def list_providers(request: EdgeRequest) -> ASGIResponse:
     answer=promises.Verified,
     body=schemas.VerifyBody,
 )
-async def verify_provider(request: EdgeRequest, data: schemas.VerifyBody) -> ASGIResponse:
+async def verify_provider(request: EdgeRequest, data: JSONBody[schemas.VerifyBody]) -> ASGIResponse:
     """Have a proof judged; the verdict is recorded as a receipt of the deal, once."""
     if data.proof_hash:
         check_hash(data.proof_hash, "proof_hash")
@@ -104,7 +105,7 @@ def _verdict_view(
 
 
 @endpoint("GET", "/protocol/verify/{deal_id:str}/receipt", access=PUBLIC, answer=promises.Receipts)
-async def list_receipts(request: EdgeRequest, deal_id: str) -> ASGIResponse:
+async def list_receipts(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """All verification receipts of a deal, oldest first."""
     known = deal_in_path(deal_id)
     found = await reading(request, receipts_of, known)
