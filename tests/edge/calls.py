@@ -1,0 +1,192 @@
+"""One valid call of every route: what the matrices spoil in one way at a time.
+
+Guarantees: a test compares this list with the router, so a new route needs its call here.
+Does not: say what a spoilt call is answered; the tests do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.edge.world import World
+
+#: The framework's own pages.
+PAGES = frozenset(
+    {"/docs", "/docs/openapi.json", "/docs/oauth2-redirect.html", "/docs/{path}", "/metrics"}
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A route, its path filled in, a body, and who may send it."""
+
+    method: str
+    route: str
+    path: str
+    body: dict[str, Any] | None = None
+    who: str | None = None
+    #: the body members that name who acts: another agent's there is `actor_mismatch`.
+    actor: str | None = None
+    amounts: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    query: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.route}"
+
+    @property
+    def url(self) -> str:
+        tail = "&".join(f"{name}={value}" for name, value in self.query.items())
+        return f"{self.path}?{tail}" if tail else self.path
+
+
+def get(route: str, who: str | None = None, query: dict[str, str] | None = None) -> Call:
+    return Call("GET", route, route, who=who, query=query or {})
+
+
+def calls(live: World) -> list[Call]:
+    """Every route's call, filled in with what lives in this world."""
+    deal = live.deals["settled"]["deal_id"]
+    seller = live.agents["seller"].agent_id
+    key = live.deals["approved"]["go_key"]
+    filled = {
+        "{deal_id}": deal,
+        "{agent_id}": seller,
+        "{owner_id}": live.agents["owner"].agent_id,
+        "{payout_id}": live.deals["paid"]["payout_id"],
+        "{destination_id}": live.deals["destination"]["destination_id"],
+        "{key}": key,
+        "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
+        "{index}": "0",
+    }
+    listed = [*_reads(), *_writes(live)]
+    return [_fill(call, filled) for call in listed]
+
+
+def _fill(call: Call, filled: dict[str, str]) -> Call:
+    path = call.route
+    for name, value in filled.items():
+        path = path.replace(name, value)
+    members = {f.name: getattr(call, f.name) for f in call.__dataclass_fields__.values()}
+    return Call(**{**members, "path": path})
+
+
+def _reads() -> list[Call]:
+    log = "/protocol/merkle"
+    return [
+        get("/health"),
+        get("/ready"),
+        get("/protocol/info"),
+        get("/protocol/reputation/{agent_id}"),
+        get("/protocol/agents/{agent_id}/balances", "seller"),
+        get("/proof/{deal_id}"),
+        get("/proof/{deal_id}/verify"),
+        get("/proof/{deal_id}/badge"),
+        get("/protocol/proofs/{deal_id}/export"),
+        get("/protocol/verify/providers"),
+        get("/protocol/verify/{deal_id}/receipt"),
+        get("/protocol/fee-estimate", query={"amount": "100"}),
+        get("/protocol/fee-tiers"),
+        get("/protocol/fee-tiers/{agent_id}"),
+        get("/protocol/deals/{deal_id}/timeline"),
+        get("/protocol/deals/{deal_id}/splits"),
+        get("/protocol/deals/{deal_id}/attribution", "seller"),
+        get("/protocol/deals/{deal_id}/ledger", "seller"),
+        get("/protocol/deals/{deal_id}/replay", "seller"),
+        get("/protocol/agents/{agent_id}/revenue-audit", "seller"),
+        get(f"{log}/public-key"),
+        get(f"{log}/keys"),
+        get(f"{log}/latest"),
+        get(f"{log}/sth/{{size}}"),
+        get(f"{log}/inclusion", query={"leaf_index": "0"}),
+        get(f"{log}/consistency", query={"first": "1"}),
+        get(f"{log}/entries", query={"start": "0", "end": "3"}),
+        get(f"{log}/leaf/{{index}}"),
+        get(f"{log}/stats"),
+        get(f"{log}/deal/{{deal_id}}/proof"),
+        get(f"{log}/anchors"),
+        get(f"{log}/anchors/latest"),
+        get("/protocol/idempotency/stats"),
+        get("/protocol/idempotency/{key}"),
+        get("/protocol/claims/{key}", "seller"),
+        get("/protocol/payout-destinations/{owner_id}", "owner"),
+        get("/protocol/payouts/{payout_id}", "seller"),
+        get("/protocol/payouts", "seller"),
+        get("/pay/{deal_id}"),
+    ]
+
+
+def _post(route: str, body: dict[str, Any], **members: Any) -> Call:
+    return Call("POST", route, route, body=body, **members)
+
+
+def _writes(live: World) -> list[Call]:
+    deal, pack = live.deals["settled"]["deal_id"], live.deals["proof"]
+    seller, buyer, owner = (live.agents[name].agent_id for name in ("seller", "buyer", "owner"))
+    return [
+        _post("/protocol/register", {"name": "someone"}, required=("name",)),
+        _post("/protocol/stamp", {"agent_id": seller}, actor="agent_id", required=("agent_id",)),
+        _post(
+            "/protocol/proof-pack",
+            {"agent_username": seller, "proof_type": "creative_preview", "price": 10},
+            actor="agent_username",
+            amounts=("price", "estimated_price"),
+            required=("agent_username",),
+        ),
+        _post(
+            "/protocol/proofs/verify-bundle",
+            {"bundle": {"deal_id": deal}},
+        ),
+        _post(
+            "/protocol/go",
+            {name: pack[name] for name in ("deal_id", "quote_id", "scope_lock_hash")},
+            actor="actor_id",
+            amounts=("amount",),
+            required=("deal_id", "quote_id", "scope_lock_hash"),
+        ),
+        _post(
+            "/protocol/verify/provider",
+            {
+                "deal_id": pack["deal_id"],
+                "proof_hash": pack["proof_hash"],
+                "proof_type": "creative_preview",
+                "proof_data": {"preview_url": "https://example.org/x"},
+            },
+            required=("deal_id", "proof_type"),
+        ),
+        _post(
+            "/protocol/settle",
+            {"deal_id": deal, "counterparty_id": buyer},
+            who="seller",
+            actor="actor_id",
+            amounts=("amount", "amount_usd"),
+            required=("deal_id",),
+        ),
+        _post(
+            "/protocol/settle/multi",
+            {"deal_id": deal, "splits": [{"agent_id": seller, "role": "seller", "share": 1}]},
+            who="seller",
+            actor="actor_id",
+            amounts=("total_amount_usd",),
+            required=("deal_id", "splits"),
+        ),
+        _post(
+            "/protocol/payout-destinations",
+            {"owner_id": owner, "rail": "ACH", "address": "12345678"},
+            who="owner",
+            actor="owner_id",
+            required=("rail", "address"),
+        ),
+        _post("/protocol/payout-destinations/{destination_id}/verify", {}, who="owner"),
+        _post("/protocol/payout-destinations/{destination_id}/pause", {}, who="owner"),
+        _post(
+            "/protocol/payouts",
+            {"deal_id": deal},
+            who="seller",
+            actor="agent_id",
+            required=("deal_id",),
+        ),
+    ]
