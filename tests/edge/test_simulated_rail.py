@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import threading
@@ -70,7 +71,22 @@ def test_four_processes_and_their_threads_charge_each_key_once(tmp_path: Path) -
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert sorted(charged(tmp_path)) == sorted(f"key_{n}" for n in range(40))
+    lines = [json.loads(line) for line in (tmp_path / "book.jsonl").read_text().splitlines()]
+    assert sorted(line["rail_key"] for line in lines) == sorted(f"key_{n}" for n in range(40))
+
+
+def test_who_holds_the_book_keeps_everybody_else_out(tmp_path: Path) -> None:
+    """Broken build: threads of one process are kept apart, other processes are not."""
+    rail = SimulatedRail(tmp_path)
+    with (tmp_path / "book.jsonl").open("rb") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        caller = threading.Thread(target=rail.send, args=(request(),))
+        caller.start()
+        caller.join(0.5)
+        assert caller.is_alive()
+        fcntl.flock(theirs, fcntl.LOCK_UN)
+    caller.join(30)
+    assert charged(tmp_path) == ["key_1"]
 
 
 def test_a_key_with_another_amount_is_an_error_and_no_second_charge(tmp_path: Path) -> None:
