@@ -354,6 +354,25 @@ PLANTS = (
         "no outbox row",
         f"DELETE FROM outbox WHERE event_id = {_LOGGED}",
     ),
+    _plant(
+        46,
+        "a call by a key that had been revoked",
+        "no live key",
+        "UPDATE api_key SET status = 'revoked', revoked_at = '2020-01-01T00:00:00.000000Z'",
+    ),
+    _plant(
+        46,
+        "a call by a key without the scope",
+        "no live key",
+        "UPDATE api_key SET scopes = '[\"read\"]'",
+    ),
+    _plant(
+        46,
+        "a stranger's settlement",
+        "without a key",
+        "UPDATE claim SET principal = 'anonymous'"
+        " WHERE scope = 'deal:<paid>' AND operation = 'settle'",
+    ),
     # --- evidence
     _plant(
         37,

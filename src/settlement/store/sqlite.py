@@ -178,6 +178,8 @@ class _Here:
             connection = self.readers.pop()
         except IndexError:
             connection = _connect(self.path)
+            # What a long read sorts (an audit) may be larger than memory.
+            connection.execute("PRAGMA temp_store = FILE")
             connection.execute("PRAGMA query_only = ON")
         try:
             yield connection

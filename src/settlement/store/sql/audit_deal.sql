@@ -148,6 +148,22 @@ WHERE (c.state = 'done' AND c.outcome IS NULL AND c.target_scope IS NULL)
   OR (c.target_scope IS NOT NULL AND t.scope IS NULL AND c.outcome IS NULL)
 ORDER BY c.scope, c.operation, c.key LIMIT 1;
 
+-- name: audit_call_page
+-- Claims of once-per-deal calls, with when the last key that could have made each was revoked.
+-- A payout that a settlement started by itself stands on its destination instead.
+SELECT c.scope, c.operation, c.key, c.principal, c.deal_id, c.first_seen,
+  (SELECT max(coalesce(k.revoked_at, '9999'))
+    FROM api_key AS k
+    WHERE k.agent_id = c.principal AND k.created_at <= c.first_seen
+      AND (k.expires_at IS NULL OR k.expires_at > c.first_seen)
+      AND (k.status <> 'grace' OR k.grace_until > c.first_seen)
+      AND (k.scopes LIKE '%"' || c.operation || '"%' OR k.scopes LIKE '%"admin"%')) AS live_until,
+  (SELECT max(d.auto) FROM destination AS d WHERE d.owner_id = c.principal) AS auto
+FROM claim AS c
+WHERE c.operation IN ('go', 'settle', 'payout')
+  AND (c.scope, c.operation, c.key) > (:scope, :operation, :key)
+ORDER BY c.scope, c.operation, c.key LIMIT :limit;
+
 -- name: audit_reversal_excess
 -- Legs that take a settlement back may not exceed it.
 WITH flow AS (
