@@ -140,6 +140,9 @@ def test_a_tx_belongs_to_the_event_that_carries_its_hash() -> None:
     assert facts["tx_id"] == tx.tx_id
     with pytest.raises(AssertionError):
         tx.add("release", ESCROW, SELLER, 1)  # sealed
+    silent: dict[str, Json] = {"outcome": "", "seller": "", "buyer": ""}
+    with pytest.raises(AssertionError):
+        tx.book(chain.append("OUTCOME_RECORDED", by, silent, event_id=tx.event_id))
     payload: dict[str, Json] = {"outcome": facts["tx_hash"], "seller": "", "buyer": ""}
     tx.book(chain.append("OUTCOME_RECORDED", by, payload, event_id=tx.event_id))
     assert plan.writes.txs[0].tx_hash == facts["tx_hash"]

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from settlement.core.operations import (
+    Go,
     RecordCharge,
     RecordPayout,
     RequestPayout,
+    Settle,
+    Split,
 )
 from settlement.core.principal import SYSTEM
 from tests.support.world import (
@@ -28,6 +31,7 @@ from tests.support.world import (
 )
 
 if TYPE_CHECKING:
+    from settlement.core.operation import Operation
     from settlement.core.operations import RailOutcome
     from settlement.core.principal import Principal
 
@@ -168,6 +172,51 @@ class TestPayouts:
         charge(world, CONFIRMED)
         answer_payout(world, CONFIRMED)
         assert world.types() == HAPPY
+
+
+class TestDerivedKeys:
+    def test_they_are_the_published_ones(self) -> None:
+        """Vectors H1-c, H1-g, H1-h. Catches a build in which two payees share one payout."""
+        deal_id = "deal_000000000001"
+        calls: dict[str, Operation] = {
+            "idem_33e995e4d03c75cccbd82d67": Go(
+                principal=NOBODY, deal_id=deal_id, quote_id="q", scope_lock_hash="s"
+            ),
+            "idem_57491f2ae39c65a19151fc1f": Settle(principal=NOBODY, deal_id=deal_id),
+            "idem_543a8835738f0e856dccf2c8": RequestPayout(
+                principal=NOBODY, deal_id=deal_id, agent_id="agent_seller"
+            ),
+        }
+        for wanted, op in calls.items():
+            derived = op.call().derived
+            assert derived is not None
+            assert (derived.key, derived.scope) == (wanted, f"deal:{deal_id}")
+            assert derived.digest.startswith(wanted.removeprefix("idem_"))
+
+    def test_naming_the_approved_amount_is_naming_none(self) -> None:
+        """Shapes A and B of one settle are one call, before and after it (contract §1.4)."""
+        world = new_world()
+        world.pack()
+        plain = Settle(principal=key_of(SELLER), deal_id="deal_1", actor_id=SELLER)
+        named = Settle(
+            principal=key_of(SELLER), deal_id="deal_1", amount_minor=9900, to_agent=SELLER
+        )
+        other = Settle(principal=key_of(SELLER), deal_id="deal_1", amount_minor=9901)
+        world.go()
+        world.pay()
+        before = world.deals["deal_1"]
+        world.run(plain)
+        for deal in (before, world.deals["deal_1"]):
+            assert plain.args(deal) == named.args(deal)
+            assert other.args(deal)["amount_minor"] == 9901
+
+    def test_one_share_has_one_spelling(self) -> None:
+        def args(share: str) -> Any:
+            split = Split(agent_id=SELLER, role="x", share=share)
+            return Settle(principal=NOBODY, deal_id="deal_1", splits=(split,)).args(None)
+
+        assert args("0.50") == args("0.5") != args("0.05")
+        assert args("1") == args("1.0") != args("10")
 
 
 class TestReceipts:

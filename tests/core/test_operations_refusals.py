@@ -243,6 +243,16 @@ class TestSettle:
         operator: dict[str, Any] = {"principal": OPERATOR, "provider": "balance"}
         refuses(world, "payment_not_authorized", lambda: world.settle(**operator))
 
+    def test_who_only_claims_to_be_the_bound_buyer_does_not_consent_for_it(self) -> None:
+        """Catches a build that draws on a balance because an unkeyed GO named its owner."""
+        world = packed(sandbox=False)
+        world.fund(BUYER)
+        world.deals["deal_1"] = replace(world.deals["deal_1"], buyer_id=BUYER)  # a keyed intent
+        world.go(principal=NOBODY, actor_id=BUYER)
+        assert world.deals["deal_1"].approved_by == BUYER
+        refuses(world, "payment_not_authorized", lambda: world.settle(provider="balance"))
+        world.settle(principal=key_of(BUYER), provider="balance")
+
     def test_a_balance_too_small_pays_nothing(self) -> None:
         world = approved(sandbox=False)
         refuses(world, "payment_not_authorized", lambda: world.settle(provider="balance"))
