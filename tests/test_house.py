@@ -29,9 +29,7 @@ FUNCTION_LINES_MAX = 60
 
 # Ratchets: path or path::function -> lines allowed. They may only shrink; new entries are refused
 # in review.
-LONG_MODULES: dict[str, int] = {
-    # A catalogue, one small record per code: cut in two, a reader would have to search both halves.
-}
+LONG_MODULES: dict[str, int] = {}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 #: What each floor may import of ours. `cli` and `wiring` stand on top and may import all.
@@ -104,6 +102,8 @@ def test_imports_only_point_down() -> None:
             for line, name in tree.imports(module):
                 parts = name.split(".")
                 if parts[0] != "settlement" or allowed is None or len(parts) < 2:
+                    continue
+                if parts[1] == "__version__":  # the package's own, no floor's
                     continue
                 if parts[1] not in allowed:
                     yield module.at(line, f"{floor_of(module)} must not import {name}")

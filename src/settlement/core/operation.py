@@ -9,15 +9,17 @@ Change colour: red.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from settlement.core.ids import IdSource
-from settlement.core.principal import Principal
-from settlement.core.rows import Deal
-from settlement.core.state import Footprint, Needs, State
-from settlement.core.writeset import WriteSet
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from settlement.core.ids import IdSource
+    from settlement.core.principal import Principal
+    from settlement.core.rows import Deal
+    from settlement.core.state import Footprint, Needs, State
+    from settlement.core.writeset import WriteSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,25 +11,28 @@ Change colour: red.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from settlement.core.accounts import apply_transfers
-from settlement.core.rows import (
-    Account,
-    Agent,
-    Deal,
-    Destination,
-    Effect,
-    Event,
-    Party,
-    Payout,
-    Receipt,
-    Settlement,
-    SettlementPayee,
-)
-from settlement.core.writeset import WriteSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from settlement.core.rows import (
+        Account,
+        Agent,
+        Deal,
+        Destination,
+        Effect,
+        Event,
+        Party,
+        Payout,
+        Receipt,
+        Settlement,
+        SettlementPayee,
+    )
+    from settlement.core.writeset import WriteSet
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -192,8 +195,7 @@ class State:
 
 
 def _put(target: dict[_K, _V], rows: Iterable[tuple[_K, _V]]) -> None:
-    for key, value in rows:
-        target[key] = value
+    target.update(rows)
 
 
 def merge_needs(needs: Iterable[Needs]) -> Needs:

@@ -11,29 +11,30 @@ Change colour: red.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from settlement.core.rows import (
-    Account,
-    Agent,
-    ApiKey,
-    Claim,
-    Deal,
-    Destination,
-    Effect,
-    Event,
-    Job,
-    LedgerTx,
-    OutboxRow,
-    Party,
-    Payout,
-    Proof,
-    Receipt,
-    Settlement,
-    SettlementPayee,
-    Transfer,
-    VolumeEntry,
-)
+if TYPE_CHECKING:
+    from settlement.core.rows import (
+        Account,
+        Agent,
+        ApiKey,
+        Claim,
+        Deal,
+        Destination,
+        Effect,
+        Event,
+        Job,
+        LedgerTx,
+        OutboxRow,
+        Party,
+        Payout,
+        Proof,
+        Receipt,
+        Settlement,
+        SettlementPayee,
+        Transfer,
+        VolumeEntry,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

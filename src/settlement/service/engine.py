@@ -143,12 +143,12 @@ class Engine:
             return self.run_batch([op])[0]
         return self._submit(op, wait_ns=wait_seconds * _NS).result()
 
-    async def answer(self, op: Operation, wait_seconds: int = 5) -> Answer:
-        """As `execute`, for a task of an event loop."""
+    def answer(self, op: Operation, wait_seconds: int = 5) -> asyncio.Future[Answer]:
+        """As `execute`, for a task of the running event loop to await."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._enqueue(Pending(make_ticket(op), future, loop, wait_seconds * _NS))
-        return await future
+        return future
 
     def execute_all(self, ops: Sequence[Operation]) -> list[Answer]:
         """Run our own operations together and wait for all; a full queue does not refuse them.

@@ -125,11 +125,3 @@ class TreeSizeUnknown(NotFound):
     title = "No such tree head or leaf"
     message = "The log has no signed tree head or leaf at {position}."
     position: int
-
-
-@leaf
-class RailUnknown(NotFound):
-    code = "rail_unknown"
-    title = "No such rail"
-    message = "This server has no rail named {rail!r}."
-    rail: str

@@ -50,16 +50,6 @@ class ProviderUnknown(InvalidRequest):
     provider: str
 
 
-@leaf
-class IdempotencyKeyRequired(InvalidRequest):
-    code = "idempotency_key_required"
-    title = "Idempotency-Key header required"
-    message = "{operation} can be repeated, so it needs an Idempotency-Key header."
-    advice = "Choose one unique key per intended payment and send it again on every retry."
-    bad_request = True
-    operation: str
-
-
 # --- invalid: 422 ---------------------------------------------------------------------------------
 
 

@@ -180,11 +180,3 @@ class Disputed(Rejected):
     message = "Deal {deal_id} is disputed; its money waits for the ruling."
     deal_id: str
     waiting_for: str = "disputed"
-
-
-@leaf
-class DealIdTaken(Rejected):
-    code = "deal_id_taken"
-    title = "This deal id is in use"
-    message = "Deal {deal_id} exists and belongs to another party."
-    deal_id: str

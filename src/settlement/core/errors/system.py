@@ -7,7 +7,7 @@ Change colour: amber.
 
 from __future__ import annotations
 
-from settlement.core.errors.base import Conflict, Corrupt, Exhausted, Retry, Unavailable, leaf
+from settlement.core.errors.base import Conflict, Corrupt, Retry, Unavailable, leaf
 
 # --- conflict ------------------------------------------------------------------------------------
 
@@ -31,14 +31,6 @@ class RequestInProgress(Conflict):
     message = "The same call is still running."
     advice = "Send it again with the same key in a second; it will not happen twice."
     retry_after_seconds: int = 1
-
-
-@leaf
-class OutcomePruned(Conflict):
-    code = "outcome_pruned"
-    retry = Retry.NEVER
-    title = "The answer is no longer kept"
-    message = "This call was made before and its answer is no longer kept; it was not done again."
 
 
 @leaf
@@ -82,17 +74,6 @@ class LockUnavailable(Conflict):
 
 
 @leaf
-class RateLimited(Exhausted):
-    code = "rate_limited"
-    title = "Too many requests"
-    message = "The limit of {limit} for {endpoint} is used up."
-    advice = "Wait retry_after_seconds, then send the same request again."
-    endpoint: str
-    limit: int
-    retry_after_seconds: int
-
-
-@leaf
 class Busy(Unavailable):
     code = "busy"
     title = "Queue full"
@@ -116,14 +97,6 @@ class DatabaseUnavailable(Unavailable):
     advice = "Send the same request again with the same key."
     reason: str
     retry_after_seconds: int = 2
-
-
-@leaf
-class RailUnreachable(Unavailable):
-    code = "rail_unreachable"
-    title = "Rail unreachable"
-    message = "The rail {rail!r} could not be reached."
-    rail: str
 
 
 @leaf
@@ -170,16 +143,6 @@ class InternalFault(Corrupt):
     message = "The server failed; nothing was acknowledged. Reference: {reference}."
     advice = "Send the same request again with the same key; it will not happen twice."
     reference: str
-
-
-@leaf
-class ChainBroken(Corrupt):
-    code = "chain_broken"
-    title = "Event chain broken"
-    message = "The chain of {deal_id} is broken at version {version}: {reason}."
-    deal_id: str
-    version: int
-    reason: str
 
 
 @leaf
