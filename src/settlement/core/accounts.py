@@ -10,15 +10,15 @@ Spec §5.1, §5.2. Change colour: red.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from settlement.core.rows import Phase
+from settlement.core.rows import Account, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
-    from settlement.core.rows import Account, Transfer
+    from settlement.core.rows import Transfer
 
 CREDIT: Final = "credit"
 DEBIT: Final = "debit"
@@ -183,11 +183,18 @@ def apply_transfers(
     for key, counters in touched.items():
         account = accounts[key]
         assert account is not None, "only accounts that are there were counted"
-        accounts[key] = replace(
-            account,
+        accounts[key] = Account(
+            ref=account.ref,
+            asset=account.asset,
+            account_class=account.account_class,
+            guard=account.guard,
+            holder=account.holder,
+            deal_id=account.deal_id,
             debits_posted=counters.debits_posted,
             credits_posted=counters.credits_posted,
             debits_held=counters.debits_held,
             credits_held=counters.credits_held,
             version=account.version + counters.seen,
+            opened_at=account.opened_at,
+            closed_at=account.closed_at,
         )

@@ -11,7 +11,7 @@ Spec §2.3, §8.1. Change colour: red (FORMAT).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from settlement.core.canonical import EventTemplate, Json, payload_text
 from settlement.core.event_types import EVENT_TYPES
@@ -151,8 +151,7 @@ class Chain:
         return self._template
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
+class Submitted(NamedTuple):
     """A record whose members are final but for its place in the chain; `payload` is J text."""
 
     event_id: str

@@ -11,10 +11,10 @@ Spec §5. Change colour: red.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from settlement.core.accounts import GUARDS, MOVEMENTS, UNGUARDED, Counters, Ref
-from settlement.core.hashes import LegFacts, tx_hash
+from settlement.core.hashes import tx_hash
 from settlement.core.rows import Account, LedgerTx, Phase, Transfer
 
 if TYPE_CHECKING:
@@ -68,29 +68,30 @@ class Books:
 
     def count(self, debit: Ref, credit: Ref, phase: str, amount_minor: int) -> None:
         """Count one leg on both sides, opening accounts that do not exist yet."""
-        self._open(debit)
-        self._open(credit)
-        for ref, counters in ((debit, self._of(debit)), (credit, self._of(credit))):
-            if counters is None:
-                continue
-            if ref is debit:
-                counters.debit(phase, amount_minor)
-            else:
-                counters.credit(phase, amount_minor)
-            assert counters.keeps(GUARDS[ref.account_class]), f"{ref.ref} would be overdrawn"
+        giving, taking = self._of(debit), self._of(credit)
+        if giving is not None:
+            giving.debit(phase, amount_minor)
+            guard = GUARDS[debit.account_class]
+            assert giving.keeps(guard), f"{debit.ref} would be overdrawn"
+        if taking is not None:
+            taking.credit(phase, amount_minor)
+            guard = GUARDS[credit.account_class]
+            assert taking.keeps(guard), f"{credit.ref} would be overdrawn"
 
     def _of(self, account: Ref) -> Counters | None:
+        """The counters of a guarded account, opened if need be; None for an unguarded one."""
+        counters = self._counters.get(account.ref)
+        if counters is not None or account.ref in self._opened:
+            return counters
+        row = self._accounts[account.ref, self._asset]
+        if row is None:
+            self._open(account)
         if GUARDS[account.account_class] == UNGUARDED:
             return None
-        counters = self._counters.get(account.ref)
-        if counters is None:
-            counters = Counters(self._accounts[account.ref, self._asset])
-            self._counters[account.ref] = counters
+        counters = self._counters[account.ref] = Counters(row)
         return counters
 
     def _open(self, account: Ref) -> None:
-        if account.ref in self._opened or self._accounts[account.ref, self._asset] is not None:
-            return
         self._opened.add(account.ref)
         self.writes.accounts_new.append(
             Account(
@@ -111,6 +112,22 @@ class Books:
         )
 
 
+class Leg(NamedTuple):
+    """One planned transfer; what `tx_hash` covers of it has the names that it reads."""
+
+    transfer_id: str
+    leg: int
+    kind: str
+    phase: Phase
+    asset: str
+    amount_minor: int
+    debit: str
+    debit_class: str
+    credit: str
+    credit_class: str
+    hold_id: str | None
+
+
 class Tx:
     """Legs that stand or fall together, bound to one event whose ids are drawn beforehand."""
 
@@ -118,7 +135,7 @@ class Tx:
 
     def __init__(self, *, books: Books, tx_id: str, event_id: str) -> None:
         self._books = books
-        self._legs: list[tuple[LegFacts, str, str, str]] = []
+        self._legs: list[Leg] = []
         self._hash = ""
         self.tx_id = tx_id
         self.event_id = event_id
@@ -142,25 +159,26 @@ class Tx:
         )
         books = self._books
         books.count(debit, credit, phase, amount_minor)
-        facts = LegFacts(
+        leg = Leg(
+            transfer_id=books.new_transfer_id(),
             leg=len(self._legs) + 1,
             kind=kind,
             phase=phase,
             asset=books.asset,
             amount_minor=amount_minor,
             debit=debit.ref,
+            debit_class=debit.account_class,
             credit=credit.ref,
+            credit_class=credit.account_class,
             hold_id=hold_id,
         )
-        transfer_id = books.new_transfer_id()
-        self._legs.append((facts, transfer_id, debit.account_class, credit.account_class))
-        return transfer_id
+        self._legs.append(leg)
+        return leg.transfer_id
 
     def facts(self) -> dict[str, str]:
         """Seal the legs; the members that bind the event to them (spec §4.2, §5.3)."""
         assert self._legs, "a tx has legs"
-        legs = [leg[0] for leg in self._legs]
-        self._hash = tx_hash(self.tx_id, self._books.deal_id, legs)
+        self._hash = tx_hash(self.tx_id, self._books.deal_id, self._legs)
         return {"asset": self._books.asset, "tx_id": self.tx_id, "tx_hash": self._hash}
 
     def book(self, event: Event, *, settles: bool = False) -> None:
@@ -182,22 +200,22 @@ class Tx:
         )
         books.writes.transfers.extend(
             Transfer(
-                transfer_id=transfer_id,
+                transfer_id=leg.transfer_id,
                 tx_id=self.tx_id,
-                leg=facts.leg,
+                leg=leg.leg,
                 deal_id=deal_id,
                 event_id=self.event_id,
-                kind=facts.kind,
-                phase=Phase(facts.phase),
-                asset=facts.asset,
-                amount_minor=facts.amount_minor,
-                debit_ref=facts.debit,
-                debit_class=debit_class,
-                credit_ref=facts.credit,
-                credit_class=credit_class,
-                hold_id=facts.hold_id,
+                kind=leg.kind,
+                phase=leg.phase,
+                asset=leg.asset,
+                amount_minor=leg.amount_minor,
+                debit_ref=leg.debit,
+                debit_class=leg.debit_class,
+                credit_ref=leg.credit,
+                credit_class=leg.credit_class,
+                hold_id=leg.hold_id,
                 expires_at=None,
                 booked_at=now,
             )
-            for facts, transfer_id, debit_class, credit_class in self._legs
+            for leg in self._legs
         )

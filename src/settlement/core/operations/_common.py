@@ -11,7 +11,8 @@ Spec §1.6, §4.3. Change colour: red.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.errors import DealNotFound
@@ -97,11 +98,19 @@ def chain_of(deal: Deal, ctx: Context, writes: WriteSet) -> Chain:
     )
 
 
+_DEAL_COLUMNS: Final = tuple(column.name for column in fields(Deal))
+_deal_values: Final = attrgetter(*_DEAL_COLUMNS)
+
+
+def with_changes(deal: Deal, changes: dict[str, Any]) -> Deal:
+    """`dataclasses.replace` for the widest row, at half its cost: every settle changes its deal."""
+    return Deal(**(dict(zip(_DEAL_COLUMNS, _deal_values(deal), strict=True)) | changes))
+
+
 def change_deal(writes: WriteSet, deal: Deal, chain: Chain, now: str, **changes: Any) -> Deal:
     """Write a deal's new row, at the end of its chain."""
-    changed = replace(
-        deal, version=chain.version, head_hash=chain.head_hash, updated_at=now, **changes
-    )
+    at_head = {"version": chain.version, "head_hash": chain.head_hash, "updated_at": now}
+    changed = with_changes(deal, changes | at_head)
     writes.deals_changed.append(changed)
     return changed
 

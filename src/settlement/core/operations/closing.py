@@ -38,7 +38,6 @@ from settlement.core.operations.paying_out import (
 )
 from settlement.core.operations.terms import settle_result
 from settlement.core.rows import DealState, Settlement, SettlementPayee, VolumeEntry
-from settlement.core.state import Needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,24 +57,27 @@ def closing_needs(
     payees: Iterable[str],
     ctx: Context,
     rails: Iterable[str] = (),
-) -> Needs:
-    """Everything `Closing` reads or moves on."""
-    agents = {*payees} | ({seller_id} if seller_id is not None else set())
+) -> dict[str, tuple[Any, ...]]:
+    """Everything `Closing` reads or moves on, as members of `Needs`."""
+    agents = {*payees}
+    if seller_id is not None:
+        # The seller's account too, when not a payee: its lock keeps the volumes in one line.
+        agents.add(seller_id)
+    asset = deal.asset
     refs = [
         escrow_account(deal.deal_id).ref,
         FEE_PROTOCOL.ref,
         FEE_PLATFORM.ref,
         *transit_refs(ctx.rules),
         *(clearing_account(rail).ref for rail in rails),
-        # The seller's too, when not a payee: its lock keeps the volume entries in one line.
-        *(agent_account(agent).ref for agent in sorted(agents)),
+        *(agent_account(agent).ref for agent in agents),
     ]
-    return Needs(
-        accounts=tuple((ref, deal.asset) for ref in refs),
-        agents=tuple(agents),
-        volumes=() if seller_id is None else (volume_key(seller_id, deal.asset, ctx),),
-        destinations=tuple((agent, None) for agent in agents),
-    )
+    return {
+        "accounts": tuple([(ref, asset) for ref in refs]),
+        "agents": tuple(agents),
+        "volumes": () if seller_id is None else (volume_key(seller_id, asset, ctx),),
+        "destinations": tuple([(agent, None) for agent in agents]),
+    }
 
 
 @dataclass(slots=True, kw_only=True)

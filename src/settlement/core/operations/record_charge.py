@@ -65,7 +65,7 @@ class RecordCharge:
             return Needs()
         terms = terms_from_plan(json.loads(effect.plan)["terms"])
         payees = [part.agent_id for part in terms.parts]
-        return closing_needs(deal, deal.seller_id, payees, ctx, rails=(effect.rail,))
+        return Needs(**closing_needs(deal, deal.seller_id, payees, ctx, rails=(effect.rail,)))
 
     def decide(self, state: State, ctx: Context) -> Decision:
         """Settle, return to go_approved, or note the silence."""

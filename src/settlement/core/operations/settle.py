@@ -127,16 +127,15 @@ class Settle:
             return Needs()
         payees = self.payees(deal)
         seller_id = seller_of(self, deal, payees)
-        needs = closing_needs(deal, seller_id, (payee.agent_id for payee in payees), ctx)
-        payers = {deal.buyer_id, own_key(self.principal)} if self.provider == BALANCE else set()
-        balances = tuple((agent_account(payer).ref, deal.asset) for payer in payers if payer)
-        return replace(
-            needs,
-            accounts=needs.accounts + balances,
-            parties=(self.deal_id,),
-            receipts=(self.deal_id,) if policy_is_due(deal) else (),
-            scores=(seller_id,) if policy_is_due(deal) and seller_id else (),
-        )
+        named = closing_needs(deal, seller_id, [payee.agent_id for payee in payees], ctx)
+        if self.provider == BALANCE:
+            payers = {deal.buyer_id, own_key(self.principal)}
+            balances = ((agent_account(payer).ref, deal.asset) for payer in payers if payer)
+            named["accounts"] += tuple(balances)
+        if policy_is_due(deal):
+            named["receipts"] = (self.deal_id,)
+            named["scores"] = (seller_id,) if seller_id is not None else ()
+        return Needs(parties=(self.deal_id,), **named)
 
     def decide(self, state: State, ctx: Context) -> Decision:
         """Decide by the first source of money that applies."""
