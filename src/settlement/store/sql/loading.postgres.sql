@@ -1,6 +1,7 @@
 -- What a batch of operations reads, PostgreSQL: keys come as arrays, rows to change are locked in
--- key order. `volume_entry_points` and `event_heads` seek one index entry per key, whatever the age
--- of the ledger.
+-- key order. ANY beside a join keeps it a seek by key (writes.postgres.sql says why).
+-- `volume_entry_points` and `event_heads` seek one index entry per key, whatever the age of the
+-- ledger.
 
 -- name: deal_lock
 SELECT * FROM deal WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id FOR UPDATE;
@@ -11,12 +12,14 @@ SELECT * FROM effect WHERE effect_id = ANY(:ids::text[]) ORDER BY effect_id FOR 
 -- name: account_lock
 SELECT t.* FROM unnest(:ref::text[], :asset::text[]) AS k (ref, asset)
 JOIN account AS t USING (ref, asset)
+WHERE t.ref = ANY(:ref::text[])
 ORDER BY t.ref, t.asset FOR UPDATE OF t;
 
 -- name: claim_by_keys
 SELECT t.* FROM unnest(:scope::text[], :operation::text[], :key::text[])
   AS k (scope, operation, key)
 JOIN claim AS t USING (scope, operation, key)
+WHERE t.scope = ANY(:scope::text[])
 ORDER BY t.scope, t.operation, t.key;
 
 -- name: agent_by_ids
@@ -41,6 +44,7 @@ ORDER BY receipt_id;
 -- name: receipt_by_digests
 SELECT t.* FROM unnest(:receipt_digest::text[], :authority::text[]) AS k (receipt_digest, authority)
 JOIN receipt AS t USING (receipt_digest, authority)
+WHERE t.receipt_digest = ANY(:receipt_digest::text[])
 ORDER BY t.receipt_id;
 
 -- name: volume_entry_points
@@ -58,6 +62,7 @@ LEFT JOIN LATERAL (
 -- name: payout_by_payees
 SELECT t.* FROM unnest(:deal_id::text[], :agent_id::text[]) AS k (deal_id, agent_id)
 JOIN payout AS t USING (deal_id, agent_id)
+WHERE t.deal_id = ANY(:deal_id::text[])
 ORDER BY t.payout_id;
 
 -- name: destination_by_owners

@@ -2,11 +2,11 @@
 -- SQLite takes its time from the caller's clock and begins without a statement of ours.
 
 -- name: transaction_begin
--- Writers seek by key. A plan made while tables are small would scan or hash them whole, and it is
--- kept while they grow; so for writers those plans are off.
+-- Writers seek by key. A plan made while a table is small would scan it, and is kept for the
+-- session while the table grows; so for writers scans are off.
 BEGIN ISOLATION LEVEL READ COMMITTED;
-SELECT (extract(epoch FROM now()) * 1000000)::bigint, set_config('enable_seqscan', 'off', true),
-  set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+SELECT (extract(epoch FROM now()) * 1000000)::bigint,
+  set_config('enable_seqscan', 'off', true);
 
 -- name: transaction_begin_read
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;

@@ -1,5 +1,7 @@
 -- Write sets on PostgreSQL: one statement a table, a list per column. Row i is element i of each.
 -- Inserts unnest in the select list, which streams; in FROM each list would be stored first.
+-- Updates say twice which rows they want: the join alone may be planned from the table's side, by a
+-- plan made while the table was small and kept while it grew; ANY makes it seek.
 
 -- name: agent_insert
 INSERT INTO agent (agent_id, name, agent_type, capabilities, description, api_endpoint,
@@ -211,7 +213,7 @@ FROM unnest(:state::text[], :version::bigint[], :head_hash::text[], :asset::text
   fee_policy_hash, tier, volume_minor, approval_authority, approval_mode, approved_by, mandate_id,
   acceptance_id, acceptance_state, funding, funding_rail, charge_refusals, intent_id, updated_at,
   settled_at, deal_id)
-WHERE t.deal_id = n.deal_id;
+WHERE t.deal_id = n.deal_id AND t.deal_id = ANY(:deal_id::text[]);
 
 -- name: effect_update
 UPDATE effect AS t SET
@@ -226,7 +228,7 @@ FROM unnest(:state::text[], :fence::bigint[], :destination::text[], :plan::text[
   AS n (state, fence, destination, plan, claim_operation, claim_key, payout_id, rail_ref, refusal,
   ask_count, sent_at, asked_at, updated_at, effect_id, expected_fence, expected_state)
 WHERE t.effect_id = n.effect_id AND t.fence = n.expected_fence
-  AND t.state = n.expected_state;
+  AND t.state = n.expected_state AND t.effect_id = ANY(:effect_id::text[]);
 
 -- name: payout_update
 UPDATE payout AS t SET
@@ -240,14 +242,15 @@ FROM unnest(:rail::text[], :destination_id::text[], :state::text[], :refusals::b
   :payout_id::text[])
   AS n (rail, destination_id, state, refusals, effect_id, hold_id, waiting_for, waiting_since,
   next_check_at, attempts, rail_ref, updated_at, payout_id)
-WHERE t.payout_id = n.payout_id;
+WHERE t.payout_id = n.payout_id AND t.payout_id = ANY(:payout_id::text[]);
 
 -- name: claim_finish
 UPDATE claim AS t SET state = 'done', outcome = n.outcome, finished_at = n.finished_at
 FROM unnest(:outcome::text[], :finished_at::text[], :scope::text[], :operation::text[],
     :key::text[])
   AS n (outcome, finished_at, scope, operation, key)
-WHERE t.scope = n.scope AND t.operation = n.operation AND t.key = n.key AND t.state = 'running';
+WHERE t.scope = n.scope AND t.operation = n.operation AND t.key = n.key AND t.state = 'running'
+  AND t.scope = ANY(:scope::text[]);
 
 -- name: claim_inherit
 UPDATE claim AS t SET state = 'done', outcome = n.outcome, finished_at = n.finished_at,
@@ -255,9 +258,11 @@ UPDATE claim AS t SET state = 'done', outcome = n.outcome, finished_at = n.finis
 FROM unnest(:outcome::text[], :finished_at::text[], :scope::text[], :operation::text[],
     :key::text[])
   AS n (outcome, finished_at, scope, operation, key)
-WHERE t.target_scope = n.scope AND t.operation = n.operation AND t.target_key = n.key;
+WHERE t.target_scope = n.scope AND t.operation = n.operation AND t.target_key = n.key
+  AND t.target_scope = ANY(:scope::text[]);
 
 -- name: claim_delete
 DELETE FROM claim AS t USING unnest(:scope::text[], :operation::text[], :key::text[])
   AS n (scope, operation, key)
-WHERE t.scope = n.scope AND t.operation = n.operation AND t.key = n.key AND t.state = 'running';
+WHERE t.scope = n.scope AND t.operation = n.operation AND t.key = n.key AND t.state = 'running'
+  AND t.scope = ANY(:scope::text[]);

@@ -23,13 +23,13 @@ DECLARE
   resolves boolean;
   closed bigint;
 BEGIN
-  -- Scalar subqueries, not joins: a plan is kept for the session, and one made while the tables are
-  -- small would read all of them later.
+  -- Here and below scalar subqueries, not joins and not EXISTS: those may be planned as a hash of
+  -- the whole table while it is small, and the plan is kept for the session while the table grows.
   SELECT max(coalesce((SELECT CASE
         WHEN x.deal_id <> t.deal_id THEN 'transfer_tx'
         WHEN x.event_id <> t.event_id THEN 'transfer_event_of_tx'
         WHEN x.settles IS NULL AND t.kind IN ('fee', 'release') THEN 'transfer_outside_settlement'
-        WHEN EXISTS (SELECT 1 FROM settlement AS s WHERE s.tx_id = x.tx_id)
+        WHEN (SELECT s.deal_id FROM settlement AS s WHERE s.tx_id = x.tx_id) IS NOT NULL
           THEN 'settlement_closed'
         ELSE ''
       END FROM ledger_tx AS x WHERE x.tx_id = t.tx_id), 'transfer_tx')),
@@ -97,7 +97,8 @@ BEGIN
       debits_held = a.debits_held + m.debit_held,
       credits_held = a.credits_held + m.credit_held,
       version = a.version + m.n
-    FROM move AS m WHERE a.ref = m.ref AND a.asset = m.asset
+    FROM move AS m WHERE a.ref = ANY(ARRAY(SELECT ref FROM move))
+      AND a.ref = m.ref AND a.asset = m.asset
     RETURNING a.closed_at
   )
   SELECT count(closed_at) INTO closed FROM moved;
@@ -149,11 +150,11 @@ BEGIN
     FROM transfer AS t WHERE t.tx_id = s.tx_id) AS legs
   CROSS JOIN LATERAL (
     SELECT count(*) AS payees,
-      count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM transfer AS t
-        WHERE t.tx_id = s.tx_id AND t.kind = 'release'
-          AND t.credit_ref = 'entity:' || p.agent_id AND t.amount_minor = p.net_minor)) AS unpaid,
-      count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM party AS q WHERE q.deal_id = p.deal_id
-        AND q.agent_id = p.agent_id AND q.role IN ('seller', 'payee'))) AS strangers
+      count(*) FILTER (WHERE (SELECT count(*) FROM transfer AS t
+        WHERE t.tx_id = s.tx_id AND t.kind = 'release' AND t.amount_minor = p.net_minor
+          AND t.credit_ref = 'entity:' || p.agent_id) = 0) AS unpaid,
+      count(*) FILTER (WHERE (SELECT count(*) FROM party AS q WHERE q.deal_id = p.deal_id
+        AND q.agent_id = p.agent_id AND q.role IN ('seller', 'payee')) = 0) AS strangers
     FROM settlement_payee AS p WHERE p.deal_id = s.deal_id) AS paid
   ORDER BY 1 NULLS LAST LIMIT 1;
   IF rule IS NOT NULL THEN

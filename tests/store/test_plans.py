@@ -1,0 +1,117 @@
+"""Hot statements seek by key, also with plans made while the tables were small (PostgreSQL).
+
+Not the plans are read but what was done: how many rows each table gave up to a scan, and how many
+an index gave, in the very transaction of a batch. That covers triggers and foreign keys too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.core.state import Footprint, Needs, State
+from settlement.core.writeset import WriteSet
+from settlement.store.database import Database, open_database
+from settlement.store.loading import load_claims, load_footprint, load_needs
+from tests.store.make import LATER, Story
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from settlement.store.database import Tx
+
+SEEN = """
+SELECT relname, seq_tup_read, idx_tup_fetch FROM pg_stat_xact_user_tables
+WHERE relname <> 'asset'
+"""
+DEALS, BATCH = 2_000, 16
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[Database]:
+    db = open_database(postgres_url)
+    db.migrate()
+    yield db
+    db.close()
+
+
+def everything(deals: list[str], sellers: list[str]) -> Needs:
+    accounts = [(f"escrow:{deal_id}", "USD/2") for deal_id in deals]
+    accounts += [(f"entity:{seller}", "USD/2") for seller in sellers]
+    pairs = tuple(zip(deals, sellers, strict=True))
+    return Needs(
+        accounts=tuple(sorted(accounts)),
+        agents=tuple(sellers),
+        names=tuple(f"name of {seller}" for seller in sellers),
+        chains=tuple(deals),
+        receipts=tuple(deals),
+        known_receipts=tuple((deal_id, "verifier") for deal_id in deals),
+        volumes=tuple((seller, "USD/2", LATER) for seller in sellers),
+        payouts=pairs,
+        destinations=tuple((seller, None) for seller in sellers),
+        settlements=tuple(deals),
+        parties=tuple(deals),
+        proofs=tuple(deals),
+    )
+
+
+def touched(tx: Tx) -> dict[str, tuple[int, int]]:
+    """Rows given by scans and by indexes, per table, since the session last reported them."""
+    rows = tx._connection.execute(SEEN).fetchall()  # type: ignore[attr-defined]  # an operator's view
+    return {table: (scanned or 0, fetched or 0) for table, scanned, fetched in rows}
+
+
+def settle(tx: Tx, writes: WriteSet) -> dict[str, tuple[int, int]]:
+    """One batch, loaded and written; what it touched."""
+    before = touched(tx)
+    state = State()
+    deals = [deal.deal_id for deal in writes.deals_changed]
+    sellers = [volume.agent_id for volume in writes.volumes]
+    load_claims(tx, [(claim.scope, claim.operation, claim.key) for claim in writes.claims])
+    load_footprint(tx, Footprint(deals=tuple(deals), effects=("eff_none",)), state)
+    load_needs(tx, everything(deals, sellers), state)
+    tx.write(writes)
+    after = touched(tx)
+    return {
+        table: (now[0] - then[0], now[1] - then[1])
+        for table, now in after.items()
+        for then in [before.get(table, (0, 0))]
+    }
+
+
+def test_a_batch_touches_what_it_names_and_no_more(database: Database) -> None:
+    story = Story()
+    agents = [f"agent_{n:04d}" for n in range(DEALS)]
+    deals = [f"deal_{n:04d}" for n in range(DEALS)]
+    database.transaction(lambda tx: tx.write(story.world(*agents)))
+
+    def batch(start: int, count: int) -> WriteSet:
+        writes = WriteSet()
+        for deal_id in deals[start : start + count]:
+            writes.extend(story.settled(deal_id))
+        return writes
+
+    def fund(start: int, stop: int) -> None:
+        writes = WriteSet()
+        for n in range(start, stop):
+            writes.extend(story.funded(deals[n], agents[n]))
+        database.transaction(lambda tx: tx.write(writes))
+
+    # Plans are made, and after five runs kept, while there is next to nothing in the tables.
+    fund(0, 20)
+    with database._pool.connection() as connection:  # type: ignore[attr-defined]  # an operator
+        connection.execute("ANALYZE")
+    for n in range(10):
+        writes = batch(2 * n, 2)
+        database.transaction(lambda tx, writes=writes: settle(tx, writes))  # type: ignore[misc]  # bound now
+    fund(20, DEALS)
+    writes = batch(20, 1_000)
+    database.transaction(lambda tx: tx.write(writes))
+
+    last = batch(1_500, BATCH)
+    seen = database.transaction(lambda tx: settle(tx, last))
+    assert len(seen) > 10
+    for table, (scanned, fetched) in seen.items():
+        assert scanned == 0, f"{table} was scanned"
+        assert fetched <= BATCH * 20, f"{table} gave {fetched} rows to a batch of {BATCH}"
