@@ -25,7 +25,6 @@ from settlement.core.errors import (
     MethodNotAllowed,
     RouteNotFound,
     ScopeMissing,
-    SettlementError,
 )
 from settlement.core.keys import parse_key, same_digest
 from settlement.core.principal import ANONYMOUS, Principal, PrincipalKind
@@ -33,6 +32,8 @@ from settlement.edge.http.request import ADMIN_TOKEN, API_KEY, EdgeRequest, head
 from settlement.service.callers import KnownKey, find_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from litestar.connection import ASGIConnection
     from litestar.handlers import BaseRouteHandler
 
@@ -93,8 +94,9 @@ def keyed(scope: str) -> Access:
 class KeyRing:
     """Finds API keys, many in one read, and trusts a found one for less than a second."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._db = db
+        self._clock = clock
         self._kept: dict[str, tuple[KnownKey, float]] = {}
         self._wanted: dict[str, asyncio.Future[KnownKey | None]] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -109,7 +111,7 @@ class KeyRing:
 
     def _trusted(self, prefix: str) -> KnownKey | None:
         known, until = self._kept.get(prefix, (None, 0.0))
-        return known if time.monotonic() < until else None
+        return known if self._clock() < until else None
 
     async def _find(self, prefix: str) -> KnownKey | None:
         wanted = self._wanted.get(prefix)
@@ -130,13 +132,15 @@ class KeyRing:
 
     async def _read_batch(self, batch: dict[str, asyncio.Future[KnownKey | None]]) -> None:
         # Taken before the read: what is revoked after it must not be trusted longer.
-        until = time.monotonic() + TRUST_SECONDS
-        try:
-            found = await asyncio.to_thread(find_keys, self._db, list(batch))
-        except SettlementError as error:
+        until = self._clock() + TRUST_SECONDS
+        reading = asyncio.ensure_future(asyncio.to_thread(find_keys, self._db, list(batch)))
+        await asyncio.wait([reading])
+        error = reading.exception()
+        if error is not None:  # whatever it is, everybody who waits for this read is told
             for wanted in batch.values():
                 wanted.set_exception(error)
             return
+        found = reading.result()
         if len(self._kept) > _KEYS_KEPT_MAX:
             self._kept.clear()
         self._kept.update((prefix, (known, until)) for prefix, known in found.items())
