@@ -17,6 +17,8 @@ import pytest
 
 from settlement.edge.http.routing import ANSWER_OPT, routes_of
 from tests.edge.calls import PAGES, calls
+from tests.edge.test_refusals import UNKNOWN_IN_PATH
+from tests.edge.test_transport import problem
 from tests.support import wire
 
 if TYPE_CHECKING:
@@ -550,3 +552,11 @@ def test_health_and_readiness_need_no_key(either: World) -> None:
     assert health["loops"]["sequencer"]["alive"] is True
     ready = either.ok("GET", "/ready")
     assert set(ready["checks"]) == {"database", "migrations", "signing_key", "checkpoint", "rail"}
+
+
+def test_hostile_text_in_a_path_is_just_unknown(either: World) -> None:
+    for route, code in UNKNOWN_IN_PATH.items():
+        start, _, rest = route.partition("{")
+        for text in ("%00", "%ED%A0%80", "x" * 300, "'%20OR%201=1--", "9" * 30):
+            path = start + text + rest.partition("}")[2]
+            problem(either.call("GET", path, who="seller"), 404, code)
