@@ -362,26 +362,7 @@ class Story:
                     net_minor=net,
                 )
             ],
-            settlements=[
-                rows.Settlement(
-                    deal_id=deal_id,
-                    tx_id=tx.tx_id,
-                    event_id=event.event_id,
-                    asset="USD/2",
-                    gross_minor=gross,
-                    platform_fee_minor=platform,
-                    protocol_fee_minor=protocol,
-                    net_minor=net,
-                    components="[]",
-                    fee_policy="discounts-1",
-                    fee_policy_hash=HEX,
-                    tier="base",
-                    volume_minor=0,
-                    seller_id=seller,
-                    buyer_id=None,
-                    settled_at=NOW,
-                )
-            ],
+            settlements=[settlement(tx, seller, gross, (platform, protocol))],
             volumes=[
                 rows.VolumeEntry(
                     agent_id=seller,
@@ -396,6 +377,30 @@ class Story:
             outbox=[outbox(made) for made in (event, outcome)],
             claims=[claim(deal_id)],
         )
+
+
+def settlement(
+    tx: rows.LedgerTx, seller: str, gross: int, fees: tuple[int, int]
+) -> rows.Settlement:
+    """`fees`: the platform's, then the protocol's; the net is the rest."""
+    return rows.Settlement(
+        deal_id=tx.deal_id,
+        tx_id=tx.tx_id,
+        event_id=tx.event_id,
+        asset="USD/2",
+        gross_minor=gross,
+        platform_fee_minor=fees[0],
+        protocol_fee_minor=fees[1],
+        net_minor=gross - sum(fees),
+        components="[]",
+        fee_policy="discounts-1",
+        fee_policy_hash=HEX,
+        tier="base",
+        volume_minor=0,
+        seller_id=seller,
+        buyer_id=None,
+        settled_at=NOW,
+    )
 
 
 def outbox(event: rows.Event) -> rows.OutboxRow:
