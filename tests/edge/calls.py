@@ -62,7 +62,7 @@ def calls(live: World) -> list[Call]:
         "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
         "{index}": "0",
     }
-    listed = [*_reads(), *_writes(live)]
+    listed = [*_reads(), *_writes(live), *_money(live)]
     return [_fill(call, filled) for call in listed]
 
 
@@ -125,7 +125,7 @@ def _post(route: str, body: dict[str, Any], **members: Any) -> Call:
 
 def _writes(live: World) -> list[Call]:
     deal, pack = live.deals["settled"]["deal_id"], live.deals["proof"]
-    seller, buyer, owner = (live.agents[name].agent_id for name in ("seller", "buyer", "owner"))
+    seller = live.agents["seller"].agent_id
     return [
         _post("/protocol/register", {"name": "someone"}, required=("name",)),
         _post("/protocol/stamp", {"agent_id": seller}, actor="agent_id", required=("agent_id",)),
@@ -157,6 +157,13 @@ def _writes(live: World) -> list[Call]:
             },
             required=("deal_id", "proof_type"),
         ),
+    ]
+
+
+def _money(live: World) -> list[Call]:
+    deal = live.deals["settled"]["deal_id"]
+    seller, buyer, owner = (live.agents[name].agent_id for name in ("seller", "buyer", "owner"))
+    return [
         _post(
             "/protocol/settle",
             {"deal_id": deal, "counterparty_id": buyer},

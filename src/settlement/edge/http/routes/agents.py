@@ -17,7 +17,7 @@ from litestar.response.base import ASGIResponse
 
 from settlement.core.clock import time_text
 from settlement.core.errors import InvalidField
-from settlement.edge.http import promises, schemas
+from settlement.edge.http import promises, promises_reads, schemas
 from settlement.edge.http.answers import reading, reply
 from settlement.edge.http.auth import PUBLIC, WRITE, keyed
 from settlement.edge.http.money import number
@@ -103,7 +103,7 @@ async def get_reputation(request: EdgeRequest, agent_id: FromPath[str]) -> ASGIR
     "GET",
     "/protocol/agents/{agent_id:str}/balances",
     access=keyed("read"),
-    answer=promises.Balances,
+    answer=promises_reads.Balances,
 )
 async def get_balances(request: EdgeRequest, agent_id: FromPath[str]) -> ASGIResponse:
     """What is available, held and posted on the agent's own accounts."""

@@ -14,7 +14,7 @@ import asyncio
 from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
-from settlement.edge.http import promises
+from settlement.edge.http import promises, promises_reads
 from settlement.edge.http.answers import reading, reply
 from settlement.edge.http.auth import PUBLIC, keyed
 from settlement.edge.http.money import number
@@ -24,7 +24,9 @@ from settlement.edge.http.routing import endpoint
 from settlement.service import deals, replay, revenue
 
 
-@endpoint("GET", "/protocol/deals/{deal_id:str}/timeline", access=PUBLIC, answer=promises.Timeline)
+@endpoint(
+    "GET", "/protocol/deals/{deal_id:str}/timeline", access=PUBLIC, answer=promises_reads.Timeline
+)
 async def timeline(
     request: EdgeRequest, deal_id: FromPath[str], cursor: FromQuery[str | None] = None
 ) -> ASGIResponse:
@@ -48,7 +50,7 @@ async def splits(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     "GET",
     "/protocol/deals/{deal_id:str}/attribution",
     access=keyed("audit"),
-    answer=promises.Attribution,
+    answer=promises_reads.Attribution,
 )
 async def attribution(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Events, ledger and policies of a deal, for its parties and operators."""
@@ -60,7 +62,7 @@ async def attribution(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIRespo
     "GET",
     "/protocol/deals/{deal_id:str}/ledger",
     access=keyed("audit"),
-    answer=promises.Ledger,
+    answer=promises_reads.Ledger,
 )
 async def ledger(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal's ledger entries, for its parties and operators."""
@@ -72,7 +74,7 @@ async def ledger(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     "GET",
     "/protocol/deals/{deal_id:str}/replay",
     access=keyed("audit"),
-    answer=promises.Replay,
+    answer=promises_reads.Replay,
 )
 async def replay_deal(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal recomputed from its events alone and compared with the books."""
@@ -85,7 +87,7 @@ async def replay_deal(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIRespo
     "GET",
     "/protocol/agents/{agent_id:str}/revenue-audit",
     access=keyed("audit"),
-    answer=promises.RevenueAudit,
+    answer=promises_reads.RevenueAudit,
 )
 async def revenue_audit(request: EdgeRequest, agent_id: FromPath[str]) -> ASGIResponse:
     """What an agent earned and paid, deal by deal, for itself and operators."""

@@ -16,7 +16,7 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import MemberMissing
-from settlement.edge.http import promises
+from settlement.edge.http import promises, promises_reads
 from settlement.edge.http.answers import reply, reply_as_is
 from settlement.edge.http.auth import PUBLIC
 from settlement.edge.http.paths import PageLimit, Position, deal_in_path, position_in_path
@@ -39,7 +39,7 @@ def _needed(value: int | None, field: str) -> int:
     return value
 
 
-@endpoint("GET", f"{LOG}/public-key", access=PUBLIC, answer=promises.LogKey)
+@endpoint("GET", f"{LOG}/public-key", access=PUBLIC, answer=promises_reads.LogKey)
 async def public_key(request: EdgeRequest) -> ASGIResponse:
     """The key that signs tree heads."""
     return await _view(request.log_views.public_key)
@@ -51,19 +51,19 @@ async def log_keys(request: EdgeRequest) -> ASGIResponse:
     return await _view(request.log_views.keys)
 
 
-@endpoint("GET", f"{LOG}/latest", access=PUBLIC, answer=promises.TreeHead)
+@endpoint("GET", f"{LOG}/latest", access=PUBLIC, answer=promises_reads.TreeHead)
 async def latest_head(request: EdgeRequest) -> ASGIResponse:
     """The last signed tree head."""
     return await _view(request.log_views.latest)
 
 
-@endpoint("GET", f"{LOG}/sth/{{size:str}}", access=PUBLIC, answer=promises.TreeHead)
+@endpoint("GET", f"{LOG}/sth/{{size:str}}", access=PUBLIC, answer=promises_reads.TreeHead)
 async def head_of_size(request: EdgeRequest, size: FromPath[str]) -> ASGIResponse:
     """The signed tree head of exactly that size."""
     return await _view(request.log_views.by_size, position_in_path(size))
 
 
-@endpoint("GET", f"{LOG}/inclusion", access=PUBLIC, answer=promises.LogProof)
+@endpoint("GET", f"{LOG}/inclusion", access=PUBLIC, answer=promises_reads.LogProof)
 async def inclusion(
     request: EdgeRequest, leaf_index: Position = None, tree_size: Position = None
 ) -> ASGIResponse:
@@ -72,7 +72,7 @@ async def inclusion(
     return await _view(request.log_views.inclusion, leaf, tree_size)
 
 
-@endpoint("GET", f"{LOG}/consistency", access=PUBLIC, answer=promises.LogProof)
+@endpoint("GET", f"{LOG}/consistency", access=PUBLIC, answer=promises_reads.LogProof)
 async def consistency(
     request: EdgeRequest, first: Position = None, second: Position = None
 ) -> ASGIResponse:
@@ -108,7 +108,7 @@ async def deal_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIRespon
     return await _view(request.log_views.deal_proof, deal_in_path(deal_id))
 
 
-@endpoint("GET", f"{LOG}/anchors", access=PUBLIC, answer=promises.Anchors)
+@endpoint("GET", f"{LOG}/anchors", access=PUBLIC, answer=promises_reads.Anchors)
 async def anchors(
     request: EdgeRequest, limit: PageLimit = 50, offset: Position = 0
 ) -> ASGIResponse:

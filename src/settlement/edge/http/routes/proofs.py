@@ -21,7 +21,7 @@ from settlement.core.hashes import proof_data_text
 from settlement.core.ids import DealId, check_hash, check_name, check_slug
 from settlement.core.money import Asset
 from settlement.core.operations import ProofPack
-from settlement.edge.http import promises, schemas
+from settlement.edge.http import promises, promises_reads, schemas
 from settlement.edge.http.answers import perform, reply_as_is
 from settlement.edge.http.auth import PUBLIC, WRITE, acting_as, acting_name
 from settlement.edge.http.paths import deal_in_path, url
@@ -149,14 +149,14 @@ def _policy(predicates: list[dict[str, Any]]) -> str:
     return j_text(list(predicates))
 
 
-@endpoint("GET", "/proof/{deal_id:str}", access=PUBLIC, answer=promises.ProofPage)
+@endpoint("GET", "/proof/{deal_id:str}", access=PUBLIC, answer=promises_reads.ProofPage)
 async def get_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal's proof bundle with its counts; verifies offline."""
     bundles = request.bundles
     return reply_as_is(await asyncio.to_thread(bundles.proof_page, deal_in_path(deal_id)))
 
 
-@endpoint("GET", "/proof/{deal_id:str}/verify", access=PUBLIC, answer=promises.ProofVerified)
+@endpoint("GET", "/proof/{deal_id:str}/verify", access=PUBLIC, answer=promises_reads.ProofVerified)
 async def verify_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Check the deal's stored chain and its place in the log."""
     try:
@@ -179,7 +179,7 @@ async def verify_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResp
         return refusal
 
 
-@endpoint("GET", "/proof/{deal_id:str}/badge", access=PUBLIC, answer=promises.Badge)
+@endpoint("GET", "/proof/{deal_id:str}/badge", access=PUBLIC, answer=promises_reads.Badge)
 async def proof_badge(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Whether the deal verifies, in the form badge services read."""
     found = await asyncio.to_thread(request.bundles.verify_deal, deal_in_path(deal_id))
@@ -195,7 +195,9 @@ async def proof_badge(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIRespo
     return reply_as_is(badge)
 
 
-@endpoint("GET", "/protocol/proofs/{deal_id:str}/export", access=PUBLIC, answer=promises.Bundle)
+@endpoint(
+    "GET", "/protocol/proofs/{deal_id:str}/export", access=PUBLIC, answer=promises_reads.Bundle
+)
 async def export_bundle(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal's proof bundle, anchored at its latest event."""
     bundles = request.bundles
@@ -206,7 +208,7 @@ async def export_bundle(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIRes
     "POST",
     "/protocol/proofs/verify-bundle",
     access=PUBLIC,
-    answer=promises.BundleChecked,
+    answer=promises_reads.BundleChecked,
     body=schemas.BundleBody,
 )
 async def verify_bundle(request: EdgeRequest, data: JSONBody[schemas.BundleBody]) -> ASGIResponse:
