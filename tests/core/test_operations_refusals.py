@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -361,19 +362,20 @@ class TestSettle:
         refuses(world, "go_required", world.settle)
 
     def test_a_declined_charge_says_so_to_who_asked(self) -> None:
+        """Catches a build whose caller waits for ever, or is told that it was paid."""
         world = packed()
         world.settle()
-        world.run(
+        effect_id = world.sent(world.open_effect())
+        decision = world.decide(
             RecordCharge(
-                principal=SYSTEM,
-                effect_id=world.sent(world.open_effect()),
-                deal_id="deal_1",
-                fence=7,
-                outcome=REFUSED,
+                principal=SYSTEM, effect_id=effect_id, deal_id="deal_1", fence=7, outcome=REFUSED
             )
         )
-        error = errors.PaymentRefused(deal_id="deal_1", reason="card_declined")
-        assert error.code == "payment_refused"
+        (finish,) = decision.writes.claims_finished
+        assert finish.release
+        error = errors.from_record(json.loads(finish.outcome)["error"])
+        assert isinstance(error, errors.PaymentRefused)
+        assert error.members() == {"deal_id": "deal_1", "reason": "card_declined"}
 
 
 class TestPayout:
