@@ -126,8 +126,8 @@ class EffectRunner:
                 final.append(job)
             else:
                 cases.append(_case(job, effect, self._rails[effect.rail]))
-        to_send = {c.effect.effect_id: c.fence for c in cases if not _open(c)}
-        to_ask = {c.effect.effect_id: c.fence for c in cases if _open(c)}
+        to_send = [(c.effect, c.fence) for c in cases if not _open(c)]
+        to_ask = [(c.effect, c.fence) for c in cases if _open(c)]
         marked = rows.mark_sent(tx, to_send) + rows.mark_asked(tx, to_ask)
         assert marked == len(cases), "the job's fence is above the effect's"
         self._jobs.finish_many_in(tx, final)
@@ -155,8 +155,8 @@ class EffectRunner:
         ]
         if not denied:
             return
-        fences = {case.effect.effect_id: case.fence for case in denied}
-        mine = self._db.transaction(lambda tx: rows.mark_sent_again(tx, fences))
+        marks = [(case.effect, case.fence) for case in denied]
+        mine = self._db.transaction(lambda tx: rows.mark_sent_again(tx, marks))
         again = [case for case in denied if case.effect.effect_id in mine]
         for case in again:
             case.effect = replace(case.effect, state=EffectState.SENT)

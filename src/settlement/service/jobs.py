@@ -183,11 +183,6 @@ class JobQueue:
         """One job, if there is one."""
         return self._db.read(lambda tx: find_job(tx, job_id))
 
-    def counts(self) -> dict[str, int]:
-        """Unfinished jobs by status, for `/health`."""
-        rows = self._db.read(lambda tx: tx.all("job_count_by_status"))
-        return {row["status"]: row["jobs"] for row in rows}
-
     def _mine(self, job: Job, query: str, **values: Any) -> None:
         def change(tx: Tx) -> None:
             _change(tx, job, query, **values)

@@ -3,7 +3,7 @@
 For: the worker's loop. Operations write a message with each event, in the event's transaction.
 Guarantees: a message is emitted only when its event is in its chain; within a deal in the order
 written; a failing head is tried again and parked after eight attempts, and holds up its own deal
-only. Draining twice, or in two processes, emits nothing twice.
+only. Processes drain in turns, so nothing is emitted twice or overtaken.
 Does not: deliver; deliveries hang on emitted messages.
 
 Spec §9.2. Change colour: amber.
@@ -32,15 +32,6 @@ class Drained:
     parked: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxDepth:
-    """Figures for `/health`."""
-
-    pending: int
-    parked: int
-    oldest: str | None
-
-
 class Outbox:
     """The outbox table."""
 
@@ -56,15 +47,12 @@ class Outbox:
         drained = self.drain()
         return drained.emitted + drained.failed
 
-    def depth(self) -> OutboxDepth:
-        """How much waits, and since when."""
-        return self._db.read(lambda tx: OutboxDepth(**tx.one("outbox_count_pending")))
-
 
 def _drain(tx: Tx, limit: int) -> Drained:
     emitted: list[int] = []
     failed: list[dict[str, Any]] = []
     held: set[str] = set()  # deals whose head just failed
+    tx.one("outbox_await_turn")
     for row in tx.all("outbox_find_due", row_limit=limit, now_us=tx.now_us):
         if row["deal_id"] in held:
             continue

@@ -11,25 +11,20 @@ Spec §6.4. Change colour: red.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from settlement.core.rows import Effect, EffectKind
 from settlement.core.state import Footprint, State
 from settlement.store.loading import load_footprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from settlement.store.database import Tx
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenEffects:
-    """Figures for `/health`: how many are open, how many of these unknown, since when."""
-
-    open_effects: int
-    unknown_effects: int
-    unknown_since: str | None
+#: An effect and the fence it is marked with.
+Mark: TypeAlias = tuple[Effect, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,27 +43,21 @@ def lock_effects(tx: Tx, effect_ids: Sequence[str]) -> dict[str, Effect]:
     return {key: effect for key, effect in state.effects.items() if effect is not None}
 
 
-def mark_sent(tx: Tx, fences: Mapping[str, int]) -> int:
+def mark_sent(tx: Tx, marks: Sequence[Mark]) -> int:
     """planned -> sent, with the fence of who sends; how many rows. Commit before sending."""
-    return _mark(tx, "effect_mark_sent", "sent", fences)
+    return _mark(tx, "effect_mark_sent", "sent", marks)
 
 
-def mark_asked(tx: Tx, fences: Mapping[str, int]) -> int:
+def mark_asked(tx: Tx, marks: Sequence[Mark]) -> int:
     """sent (by a lease that is gone) or unknown -> unknown, asked once more; how many rows."""
-    return _mark(tx, "effect_mark_asked", "unknown", fences)
+    return _mark(tx, "effect_mark_asked", "unknown", marks)
 
 
-def mark_sent_again(tx: Tx, fences: Mapping[str, int]) -> set[str]:
+def mark_sent_again(tx: Tx, marks: Sequence[Mark]) -> set[str]:
     """unknown -> sent, by the holder of the fence only; the ids of those."""
-    ids = list(fences)
-    rows = tx.all("effect_mark_sent_again", ids=ids, fences=list(fences.values()), now=tx.now)
+    ids, fences = _columns(marks)
+    rows = tx.all("effect_mark_sent_again", ids=ids, fences=fences, now=tx.now)
     return {row["effect_id"] for row in rows}
-
-
-def count_open(tx: Tx) -> OpenEffects:
-    """Effects without a final answer."""
-    row = tx.one("effect_count_open")
-    return OpenEffects(**{**row, "unknown_effects": row["unknown_effects"] or 0})
 
 
 def find_refusal(tx: Tx, deal_id: str, operation: str, key: str) -> Refusal | None:
@@ -79,10 +68,16 @@ def find_refusal(tx: Tx, deal_id: str, operation: str, key: str) -> Refusal | No
     return Refusal(deal_id=row["deal_id"], kind=EffectKind(row["kind"]), code=row["refusal"])
 
 
-def _mark(tx: Tx, query: str, payout_state: str, fences: Mapping[str, int]) -> int:
-    if not fences:
+def _mark(tx: Tx, query: str, payout_state: str, marks: Sequence[Mark]) -> int:
+    if not marks:
         return 0
-    ids = list(fences)
-    marked = tx.run(query, ids=ids, fences=list(fences.values()), now=tx.now)
-    tx.run("payout_mark_state", ids=ids, state=payout_state, now=tx.now)
+    ids, fences = _columns(marks)
+    marked = tx.run(query, ids=ids, fences=fences, now=tx.now)
+    payouts = [effect.payout_id for effect, _ in marks if effect.payout_id is not None]
+    if payouts:
+        tx.run("payout_mark_state", ids=payouts, state=payout_state, now=tx.now)
     return marked
+
+
+def _columns(marks: Sequence[Mark]) -> tuple[list[str], list[int]]:
+    return [effect.effect_id for effect, _ in marks], [fence for _, fence in marks]

@@ -19,4 +19,4 @@ RETURNING effect_id;
 
 -- name: payout_mark_state
 UPDATE payout SET state = :state, updated_at = :now
-WHERE effect_id = ANY(:ids) AND state IN ('planned', 'sent', 'unknown');
+WHERE payout_id = ANY(:ids) AND state IN ('planned', 'sent', 'unknown');

@@ -22,5 +22,4 @@ RETURNING effect_id;
 
 -- name: payout_mark_state
 UPDATE payout SET state = :state, updated_at = :now
-WHERE effect_id IN (SELECT value FROM json_each(:ids))
-  AND state IN ('planned', 'sent', 'unknown');
+WHERE payout_id IN (SELECT value FROM json_each(:ids)) AND state IN ('planned', 'sent', 'unknown');

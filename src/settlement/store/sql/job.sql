@@ -48,7 +48,3 @@ WHERE lease_owner = :owner AND status = 'leased';
 UPDATE job SET status = 'queued', attempts = 0, lost_leases = 0, run_at_us = :now_us,
   last_error = :reason, updated_at = :now
 WHERE job_id = :job_id AND status IN ('dead', 'cancelled');
-
--- name: job_count_by_status
-SELECT status, count(*) AS jobs FROM job WHERE status IN ('queued', 'retry', 'leased', 'dead')
-GROUP BY status;

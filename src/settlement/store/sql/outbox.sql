@@ -15,8 +15,3 @@ UPDATE outbox SET attempts = attempts + 1, next_attempt_us = :next_attempt_us,
   last_error = :last_error, status = CASE WHEN attempts + 1 >= :attempts_max THEN 'parked'
     ELSE 'pending' END
 WHERE seq = :seq AND status = 'pending';
-
--- name: outbox_count_pending
-SELECT count(*) AS pending, min(timestamp) AS oldest,
-  (SELECT count(*) FROM outbox WHERE status = 'parked') AS parked
-FROM outbox WHERE status = 'pending';
