@@ -17,11 +17,11 @@ from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.plugins.prometheus import PrometheusConfig
 
 from settlement import __version__
 from settlement.edge.http import problems
 from settlement.edge.http.auth import ACCESS_OPT, KEY_IGNORED, KeyRing, admit
+from settlement.edge.http.metrics import metrics_config
 from settlement.edge.http.openapi import AmountSchema
 from settlement.edge.http.request import REQUEST_ID_HEADER, EdgeRequest, request_id
 from settlement.edge.http.routes import ALL_ROUTES
@@ -43,12 +43,12 @@ def create_app(services: HttpServices) -> Litestar:
     """The application over these services; raises ImproperlyConfiguredException for a bad route."""
     app = Litestar(
         route_handlers=list(ALL_ROUTES),
-        guards=[admit],
+        before_request=admit,
         request_class=EdgeRequest,
         request_max_body_size=None,  # bounded by our own reader, which answers 400
         exception_handlers=dict(problems.HANDLERS),
         before_send=[_show_request_id],
-        middleware=[_metrics().middleware],
+        middleware=[metrics_config().middleware],
         openapi_config=_openapi(),
         plugins=[AmountSchema()],
         state=State({"services": services, "key_ring": KeyRing(services.db)}),
@@ -64,11 +64,6 @@ async def _show_request_id(message: Message, scope: Scope) -> None:
     if message["type"] == "http.response.start":
         shown = (REQUEST_ID_HEADER, request_id(scope).encode("ascii"))
         message["headers"] = [*message.get("headers", []), shown]
-
-
-def _metrics() -> PrometheusConfig:
-    # By template, so that no label carries an id (contract §3.8).
-    return PrometheusConfig(app_name="settlement", prefix="settlement_http", group_path=True)
 
 
 def _openapi() -> OpenAPIConfig:

@@ -16,7 +16,7 @@ import hmac
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from settlement.core.errors import (
     ActorMismatch,
@@ -26,7 +26,7 @@ from settlement.core.errors import (
     RouteNotFound,
     ScopeMissing,
 )
-from settlement.core.keys import parse_key, same_digest
+from settlement.core.keys import key_digest, parse_key, same_digest
 from settlement.core.principal import ANONYMOUS, Principal, PrincipalKind
 from settlement.edge.http.request import ADMIN_TOKEN, API_KEY, EdgeRequest, header
 from settlement.service.callers import KnownKey, find_keys
@@ -34,7 +34,7 @@ from settlement.service.callers import KnownKey, find_keys
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from litestar.connection import ASGIConnection
+    from litestar import Request
     from litestar.handlers import BaseRouteHandler
 
     from settlement.store.database import Database
@@ -91,29 +91,36 @@ def keyed(scope: str) -> Access:
     return Access(letter=AccessClass.KEYED, scope=scope)
 
 
+#: A key's row, if it counts, and until when it may be trusted.
+_Found: TypeAlias = "tuple[KnownKey | None, float]"
+
+
 class KeyRing:
     """Finds API keys, many in one read, and trusts a found one for less than a second."""
 
     def __init__(self, db: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._db = db
         self._clock = clock
-        self._kept: dict[str, tuple[KnownKey, float]] = {}
-        self._wanted: dict[str, asyncio.Future[KnownKey | None]] = {}
+        self._kept: dict[str, tuple[Principal, float]] = {}
+        self._wanted: dict[str, asyncio.Future[_Found]] = {}
         self._reader: asyncio.Task[None] | None = None
 
     async def principal_of(self, text: str) -> Principal:
         """The caller whose key this is; raises KeyInvalid for any reason alike."""
+        # Kept under the digest of the whole key, so a key that is found here was checked in full.
+        kept = self._kept.get(digest := key_digest(text))
+        if kept is not None and self._clock() < kept[1]:
+            return kept[0]
         parsed = parse_key(text)
-        known = self._trusted(parsed.lookup_prefix) or await self._find(parsed.lookup_prefix)
+        known, until = await self._find(parsed.lookup_prefix)
         if known is None or not same_digest(known.digest, parsed.digest):
             raise KeyInvalid()
+        if len(self._kept) > _KEYS_KEPT_MAX:
+            self._kept.clear()
+        self._kept[digest] = (known.principal, until)
         return known.principal
 
-    def _trusted(self, prefix: str) -> KnownKey | None:
-        known, until = self._kept.get(prefix, (None, 0.0))
-        return known if self._clock() < until else None
-
-    async def _find(self, prefix: str) -> KnownKey | None:
+    async def _find(self, prefix: str) -> _Found:
         wanted = self._wanted.get(prefix)
         if wanted is None:
             wanted = self._wanted[prefix] = asyncio.get_running_loop().create_future()
@@ -130,7 +137,7 @@ class KeyRing:
         finally:
             self._reader = None
 
-    async def _read_batch(self, batch: dict[str, asyncio.Future[KnownKey | None]]) -> None:
+    async def _read_batch(self, batch: dict[str, asyncio.Future[_Found]]) -> None:
         # Taken before the read: what is revoked after it must not be trusted longer.
         until = self._clock() + TRUST_SECONDS
         reading = asyncio.ensure_future(asyncio.to_thread(find_keys, self._db, list(batch)))
@@ -141,16 +148,17 @@ class KeyRing:
                 wanted.set_exception(error)
             return
         found = reading.result()
-        if len(self._kept) > _KEYS_KEPT_MAX:
-            self._kept.clear()
-        self._kept.update((prefix, (known, until)) for prefix, known in found.items())
         for prefix, wanted in batch.items():
-            wanted.set_result(found.get(prefix))
+            wanted.set_result((found.get(prefix), until))
 
 
-async def admit(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
-    """Guard of every route: read the body, find the caller, check class and scope."""
+async def admit(connection: Request[Any, Any, Any]) -> None:
+    """Runs before every route: read the body, find the caller, check class and scope.
+
+    A hook, not a framework's guard: for each guard the framework copies the whole route handler.
+    """
     request = cast("EdgeRequest", connection)
+    route = cast("BaseRouteHandler", request.scope["route_handler"])
     if request.method == "OPTIONS":
         # The framework would answer 204, which clients cannot parse (contract §1.1).
         allow: dict[str, str] = request.app.state["allow"]
