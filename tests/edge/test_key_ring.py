@@ -14,6 +14,7 @@ from settlement.core.keys import SECRET_BYTES, format_key, key_digest
 from settlement.core.principal import Principal, PrincipalKind
 from settlement.edge.http import auth
 from settlement.edge.http.auth import TRUST_SECONDS, KeyRing
+from settlement.edge.http.threads import Threads
 from settlement.service.callers import KnownKey, find_keys
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
 
 def ring(shelf: Shelf) -> KeyRing:
     # The shelf stands in for what the ring reads, and for its clock.
-    return KeyRing(cast("Database", None), clock=lambda: shelf.now)
+    return KeyRing(cast("Database", None), Threads(), clock=lambda: shelf.now)
 
 
 def test_a_found_key_is_trusted_for_less_than_a_second(shelf: Shelf) -> None:

@@ -276,6 +276,7 @@ def test_splits_sum_to_the_total(either: World) -> None:
     made = either.ok("POST", "/protocol/settle/multi", body, who="seller")
     rows = made["splits"]
     assert sum(row["gross_amount_minor"] for row in rows) == 10_001
+    assert [row["share"] for row in rows] == [0.3333, 0.3333, 0.3334]
     assert sum(row["net_amount_minor"] for row in rows) == made["net_minor"]
     assert [row["role"] for row in rows] == ["lead", "help", "payee"]
     shown = either.ok("GET", f"/protocol/deals/{pack['deal_id']}/splits")["splits"]

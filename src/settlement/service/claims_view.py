@@ -22,6 +22,7 @@ from settlement.store.deals import is_party
 if TYPE_CHECKING:
     from settlement.core.principal import Principal
     from settlement.core.rows import Claim
+    from settlement.service.answers import ClaimKey
     from settlement.store.claims import ClaimEffect
     from settlement.store.database import Database, Tx
 
@@ -136,6 +137,18 @@ def _effect_view(effect: ClaimEffect | None) -> dict[str, Any] | None:
         "rail_ref": effect.rail_ref,
         "asked_at": effect.asked_at,
     }
+
+
+def running_state(db: Database, key: ClaimKey) -> str:
+    """How a running call stands: `pending`, or `outcome_unknown` while its rail is silent."""
+
+    def read(tx: Tx) -> str:
+        claim = rows.find_claim(tx, *key)
+        effect = rows.find_effect(tx, _deciding(tx, claim)) if claim is not None else None
+        unknown = effect is not None and effect.state == "unknown"
+        return "outcome_unknown" if unknown else "pending"
+
+    return db.read(read)
 
 
 def stats(db: Database) -> dict[str, Any]:

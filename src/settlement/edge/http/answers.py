@@ -10,7 +10,7 @@ Contract §1.1, §1.4, spec §6.2, §6.4. Change colour: amber.
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from litestar.response.base import ASGIResponse
@@ -18,6 +18,7 @@ from litestar.response.base import ASGIResponse
 from settlement.core.errors import RequestInProgress
 from settlement.edge.http import money
 from settlement.edge.http.problems import render
+from settlement.service import claims_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from settlement.service.answers import Answer
 
 T = TypeVar("T")
+_NOT_FINAL: Final = {"final": False, "retry": "same_key", "do_not_pay_again": True}
 REPLAYED_HEADER: Final = "Idempotency-Replayed"
 #: Nothing waits longer (contract §1.1).
 WAIT_SECONDS: Final = 5
@@ -49,7 +51,7 @@ def reply_as_is(members: Mapping[str, Any]) -> ASGIResponse:
 
 async def reading(request: EdgeRequest, read: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     """Run a service's read on the database outside the event loop."""
-    return await asyncio.to_thread(read, request.services.db, *args, **kwargs)
+    return await request.threads.read(read, request.services.db, *args, **kwargs)
 
 
 async def perform(
@@ -60,8 +62,17 @@ async def perform(
     key_member: str | None = "idempotency_key",
 ) -> ASGIResponse:
     """Submit an operation, await it and answer. `shown` adds what only the edge knows (URLs)."""
-    answer = await request.services.engine.answer(operation, wait_seconds=WAIT_SECONDS)
+    answer = await ask(request, operation)
     return to_response(request, answer, shown, key_member=key_member)
+
+
+async def ask(request: EdgeRequest, operation: Operation) -> Answer:
+    """Submit an operation and await it; what still runs then says how its rail stands."""
+    answer = await request.services.engine.answer(operation, wait_seconds=WAIT_SECONDS)
+    if answer.running and answer.result is not None and answer.claim is not None:
+        state = await reading(request, claims_view.running_state, answer.claim)
+        return replace(answer, result={**answer.result, "state": state})
+    return answer
 
 
 def to_response(
@@ -85,7 +96,7 @@ def to_response(
     if key_member is not None and answer.key is not None:
         members.setdefault(key_member, answer.key)
     if answer.running:
-        return reply({**members, **_not_final(answer.result)}, status=202, headers=headers)
+        return reply({**members, **_NOT_FINAL}, status=202, headers=headers)
     return reply(members, headers=headers)
 
 
@@ -96,14 +107,4 @@ def _marks(answer: Answer) -> dict[str, Any]:
         "_idempotent": True,
         "_original_key": answer.original_key,
         "_original_at": answer.original_at,
-    }
-
-
-def _not_final(planned: Mapping[str, Any]) -> dict[str, Any]:
-    state = planned.get("state")
-    return {
-        "final": False,
-        "state": "outcome_unknown" if state in ("unknown", "outcome_unknown") else "pending",
-        "retry": "same_key",
-        "do_not_pay_again": True,
     }

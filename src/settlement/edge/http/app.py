@@ -26,6 +26,7 @@ from settlement.edge.http.openapi import AmountSchema
 from settlement.edge.http.request import REQUEST_ID_HEADER, EdgeRequest, request_id
 from settlement.edge.http.routes import ALL_ROUTES
 from settlement.edge.http.routing import allowed_methods, require_access
+from settlement.edge.http.threads import Threads
 
 if TYPE_CHECKING:
     from litestar.types import Message, Scope
@@ -41,6 +42,7 @@ check that. Errors are RFC 9457 problem documents. Money is a JSON number beside
 
 def create_app(services: HttpServices) -> Litestar:
     """The application over these services; raises ImproperlyConfiguredException for a bad route."""
+    threads = Threads()
     app = Litestar(
         route_handlers=list(ALL_ROUTES),
         before_request=admit,
@@ -51,7 +53,10 @@ def create_app(services: HttpServices) -> Litestar:
         middleware=[metrics_config().middleware],
         openapi_config=_openapi(),
         plugins=[AmountSchema()],
-        state=State({"services": services, "key_ring": KeyRing(services.db)}),
+        state=State(
+            {"services": services, "threads": threads, "key_ring": KeyRing(services.db, threads)}
+        ),
+        on_shutdown=[threads.close],
         logging_config=None,  # the process configures logging, not the framework
         debug=False,
     )

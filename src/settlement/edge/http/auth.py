@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from litestar import Request
     from litestar.handlers import BaseRouteHandler
 
+    from settlement.edge.http.threads import Threads
     from settlement.store.database import Database
 
 ADMIN_SCOPE: Final = "admin"
@@ -98,8 +99,11 @@ _Found: TypeAlias = "tuple[KnownKey | None, float]"
 class KeyRing:
     """Finds API keys, many in one read, and trusts a found one for less than a second."""
 
-    def __init__(self, db: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, db: Database, threads: Threads, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._db = db
+        self._threads = threads
         self._clock = clock
         self._kept: dict[str, tuple[Principal, float]] = {}
         self._wanted: dict[str, asyncio.Future[_Found]] = {}
@@ -140,7 +144,7 @@ class KeyRing:
     async def _read_batch(self, batch: dict[str, asyncio.Future[_Found]]) -> None:
         # Taken before the read: what is revoked after it must not be trusted longer.
         until = self._clock() + TRUST_SECONDS
-        reading = asyncio.ensure_future(asyncio.to_thread(find_keys, self._db, list(batch)))
+        reading = self._threads.key(find_keys, self._db, list(batch))
         await asyncio.wait([reading])
         error = reading.exception()
         if error is not None:  # whatever it is, everybody who waits for this read is told

@@ -20,6 +20,7 @@ from settlement.core.money import Asset, format_exact, parse_amount, two_decimal
 from settlement.edge.http.body import Number
 
 _MINOR: Final = "_minor"
+_CENT_DIGITS: Final = 2
 #: Members whose content is part of a hash: shown as stored.
 _AS_HASHED: Final = frozenset({"payload"})
 
@@ -80,9 +81,10 @@ def _expand_object(members: dict[str, Any], around: Asset | None) -> dict[str, A
     asset = Asset.parse(code) if isinstance(code, str) else around
     shown: dict[str, Any] = {}
     for name, value in members.items():
-        if asset is not None and name.endswith(_MINOR) and (value is None or type(value) is int):
-            _show_money(shown, name.removesuffix(_MINOR), value, asset)
-        elif name in _AS_HASHED:
+        kind = type(value)
+        if asset is not None and name.endswith(_MINOR) and (kind is int or value is None):
+            _show_money(shown, name[: -len(_MINOR)], value, asset)
+        elif kind is str or kind is int or name in _AS_HASHED:
             shown[name] = value
         else:
             shown[name] = expand(value, asset)
@@ -92,9 +94,15 @@ def _expand_object(members: dict[str, Any], around: Asset | None) -> dict[str, A
 
 
 def _show_money(shown: dict[str, Any], name: str, minor: int | None, asset: Asset) -> None:
-    shown[name] = None if minor is None else number(two_decimals(minor, asset))
+    if minor is None:
+        shown[name] = shown[f"{name}_minor"] = shown[f"{name}_exact"] = None
+        return
+    exact = format_exact(minor, asset)
+    # At two decimals, which is every deal in dollars, the exact text is the number already.
+    cents = exact if asset.scale == _CENT_DIGITS else two_decimals(minor, asset)
+    shown[name] = number(cents)
     shown[f"{name}_minor"] = minor
-    shown[f"{name}_exact"] = None if minor is None else format_exact(minor, asset)
+    shown[f"{name}_exact"] = exact
 
 
 def encode(value: Any) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, MutableMapping
 
     from settlement.edge.http.services import HttpServices
+    from settlement.edge.http.threads import Threads
     from settlement.service.bundles import Bundles
     from settlement.service.log_views import LogViews
 
@@ -64,6 +65,11 @@ class EdgeRequest(Request[Any, Any, State]):
     def services(self) -> HttpServices:
         """What the app was created with."""
         return cast("HttpServices", self.app.state["services"])
+
+    @property
+    def threads(self) -> Threads:
+        """Where blocking calls run."""
+        return cast("Threads", self.app.state["threads"])
 
     @property
     def bundles(self) -> Bundles:

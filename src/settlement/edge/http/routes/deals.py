@@ -9,8 +9,6 @@ Contract §2.5, §2.7, §3.3. Change colour: amber.
 
 from __future__ import annotations
 
-import asyncio
-
 from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
@@ -97,7 +95,7 @@ async def revenue_audit(request: EdgeRequest, agent_id: FromPath[str]) -> ASGIRe
         cursor=request.query_params.get("cursor"),
     )
     audit = revenue.audit_for
-    found = await asyncio.to_thread(
+    found = await request.threads.read(
         audit, request.services.db, agent_in_path(agent_id), request.principal, window
     )
     return reply(found)

@@ -8,8 +8,6 @@ Change colour: amber.
 
 from __future__ import annotations
 
-import asyncio
-
 from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 
@@ -97,7 +95,7 @@ async def _change(request: EdgeRequest, destination_id: str, status: str) -> ASG
     except MalformedId:
         raise DestinationNotFound(destination_id=destination_id[:64]) from None
     services = request.services
-    changed = await asyncio.to_thread(
+    changed = await request.threads.read(
         destinations.change_status, services.db, known, request.principal, status, services.rules
     )
     return reply(destinations.destination_view(changed))

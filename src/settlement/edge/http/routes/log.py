@@ -9,7 +9,6 @@ Change colour: amber.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar.params import FromPath
@@ -29,8 +28,10 @@ if TYPE_CHECKING:
 LOG: Final = "/protocol/merkle"
 
 
-async def _view(read: Callable[..., dict[str, Any]], *args: object) -> ASGIResponse:
-    return reply_as_is(await asyncio.to_thread(read, *args))
+async def _view(
+    request: EdgeRequest, read: Callable[..., dict[str, Any]], *args: object
+) -> ASGIResponse:
+    return reply_as_is(await request.threads.read(read, *args))
 
 
 def _needed(value: int | None, field: str) -> int:
@@ -42,25 +43,25 @@ def _needed(value: int | None, field: str) -> int:
 @endpoint("GET", f"{LOG}/public-key", access=PUBLIC, answer=promises_reads.LogKey)
 async def public_key(request: EdgeRequest) -> ASGIResponse:
     """The key that signs tree heads."""
-    return await _view(request.log_views.public_key)
+    return await _view(request, request.log_views.public_key)
 
 
 @endpoint("GET", f"{LOG}/keys", access=PUBLIC, answer=promises.Document)
 async def log_keys(request: EdgeRequest) -> ASGIResponse:
     """All keys the log signs with."""
-    return await _view(request.log_views.keys)
+    return await _view(request, request.log_views.keys)
 
 
 @endpoint("GET", f"{LOG}/latest", access=PUBLIC, answer=promises_reads.TreeHead)
 async def latest_head(request: EdgeRequest) -> ASGIResponse:
     """The last signed tree head."""
-    return await _view(request.log_views.latest)
+    return await _view(request, request.log_views.latest)
 
 
 @endpoint("GET", f"{LOG}/sth/{{size:str}}", access=PUBLIC, answer=promises_reads.TreeHead)
 async def head_of_size(request: EdgeRequest, size: FromPath[str]) -> ASGIResponse:
     """The signed tree head of exactly that size."""
-    return await _view(request.log_views.by_size, position_in_path(size))
+    return await _view(request, request.log_views.by_size, position_in_path(size))
 
 
 @endpoint("GET", f"{LOG}/inclusion", access=PUBLIC, answer=promises_reads.LogProof)
@@ -69,7 +70,7 @@ async def inclusion(
 ) -> ASGIResponse:
     """That a leaf is in the tree."""
     leaf = _needed(leaf_index, "leaf_index")
-    return await _view(request.log_views.inclusion, leaf, tree_size)
+    return await _view(request, request.log_views.inclusion, leaf, tree_size)
 
 
 @endpoint("GET", f"{LOG}/consistency", access=PUBLIC, answer=promises_reads.LogProof)
@@ -78,7 +79,7 @@ async def consistency(
 ) -> ASGIResponse:
     """That a later tree extends an earlier one."""
     earlier = _needed(first, "first")
-    return await _view(request.log_views.consistency, earlier, second)
+    return await _view(request, request.log_views.consistency, earlier, second)
 
 
 @endpoint("GET", f"{LOG}/entries", access=PUBLIC, answer=promises.Document)
@@ -87,25 +88,26 @@ async def entries(
 ) -> ASGIResponse:
     """Leaves from `start` to `end`, at most 1000."""
     low, high = _needed(start, "start"), _needed(end, "end")
-    return await _view(request.log_views.entries, low, high)
+    return await _view(request, request.log_views.entries, low, high)
 
 
 @endpoint("GET", f"{LOG}/leaf/{{index:str}}", access=PUBLIC, answer=promises.Document)
 async def leaf(request: EdgeRequest, index: FromPath[str]) -> ASGIResponse:
     """One leaf."""
-    return await _view(request.log_views.leaf, position_in_path(index))
+    return await _view(request, request.log_views.leaf, position_in_path(index))
 
 
 @endpoint("GET", f"{LOG}/stats", access=PUBLIC, answer=promises.Document)
 async def log_stats(request: EdgeRequest) -> ASGIResponse:
     """Sizes of the log and what waits to enter it."""
-    return await _view(request.log_views.stats)
+    return await _view(request, request.log_views.stats)
 
 
 @endpoint("GET", f"{LOG}/deal/{{deal_id:str}}/proof", access=PUBLIC, answer=promises.Document)
 async def deal_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Inclusion of a deal's latest event under a signed head."""
-    return await _view(request.log_views.deal_proof, deal_in_path(deal_id))
+    proof = request.log_views.deal_proof
+    return reply_as_is(await request.threads.export(proof, deal_in_path(deal_id)))
 
 
 @endpoint("GET", f"{LOG}/anchors", access=PUBLIC, answer=promises_reads.Anchors)

@@ -17,7 +17,7 @@ from settlement.core.errors import MemberMissing
 from settlement.core.ids import DealId, DestinationId, check_name
 from settlement.core.operations import RequestPayout
 from settlement.edge.http import promises, schemas
-from settlement.edge.http.answers import WAIT_SECONDS, reading, reply, to_response
+from settlement.edge.http.answers import ask, reading, reply, to_response
 from settlement.edge.http.auth import acting_as, keyed
 from settlement.edge.http.paths import PageLimit, deal_in_path, payout_in_path
 from settlement.edge.http.request import EdgeRequest
@@ -47,7 +47,7 @@ async def request_payout(request: EdgeRequest, data: JSONBody[schemas.PayoutBody
         agent_id=check_name(payee, "agent_id"),
         destination_id=schemas.optional(data.destination_id, DestinationId.parse, "destination_id"),
     )
-    answer = await request.services.engine.answer(operation, wait_seconds=WAIT_SECONDS)
+    answer = await ask(request, operation)
     if answer.result is None:
         return to_response(request, answer)
     payout_id = answer.result["payout_id"]

@@ -9,7 +9,6 @@ Contract §2.2, §2.8. Change colour: amber.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar.params import FromPath, JSONBody
@@ -153,7 +152,7 @@ def _policy(predicates: list[dict[str, Any]]) -> str:
 async def get_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal's proof bundle with its counts; verifies offline."""
     bundles = request.bundles
-    return reply_as_is(await asyncio.to_thread(bundles.proof_page, deal_in_path(deal_id)))
+    return reply_as_is(await request.threads.export(bundles.proof_page, deal_in_path(deal_id)))
 
 
 @endpoint("GET", "/proof/{deal_id:str}/verify", access=PUBLIC, answer=promises_reads.ProofVerified)
@@ -161,7 +160,7 @@ async def verify_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResp
     """Check the deal's stored chain and its place in the log."""
     try:
         known = deal_in_path(deal_id)
-        return reply_as_is(await asyncio.to_thread(request.bundles.verify_deal, known))
+        return reply_as_is(await request.threads.read(request.bundles.verify_deal, known))
     except DealNotFound as error:
         # The command-line client shows this body whatever the status (contract §2.8).
         nothing = {
@@ -182,7 +181,7 @@ async def verify_proof(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResp
 @endpoint("GET", "/proof/{deal_id:str}/badge", access=PUBLIC, answer=promises_reads.Badge)
 async def proof_badge(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """Whether the deal verifies, in the form badge services read."""
-    found = await asyncio.to_thread(request.bundles.verify_deal, deal_in_path(deal_id))
+    found = await request.threads.read(request.bundles.verify_deal, deal_in_path(deal_id))
     verified = found["verified"]
     badge = {
         "schemaVersion": 1,
@@ -201,7 +200,7 @@ async def proof_badge(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIRespo
 async def export_bundle(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
     """The deal's proof bundle, anchored at its latest event."""
     bundles = request.bundles
-    return reply_as_is(await asyncio.to_thread(bundles.export_bundle, deal_in_path(deal_id)))
+    return reply_as_is(await request.threads.export(bundles.export_bundle, deal_in_path(deal_id)))
 
 
 @endpoint(
@@ -215,7 +214,7 @@ async def verify_bundle(request: EdgeRequest, data: JSONBody[schemas.BundleBody]
     """Check a bundle that is sent, under this log's own key."""
     bundle = request.members if data.bundle is None else data.bundle
     check = request.bundles.verify_posted_bundle
-    return reply_as_is(await asyncio.to_thread(check, bundle))
+    return reply_as_is(await request.threads.read(check, bundle))
 
 
 ROUTES = (

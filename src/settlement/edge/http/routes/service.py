@@ -9,7 +9,6 @@ Contract §2.1, §3.8. Change colour: green.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar.plugins.prometheus import PrometheusController
@@ -36,7 +35,7 @@ _NOT_READY: Final = 503
 async def get_health(request: EdgeRequest) -> ASGIResponse:
     """Whether the process serves, and how much waits."""
     services = request.services
-    figures = await asyncio.to_thread(health.figures, services.db, request.log_views)
+    figures = await request.threads.read(health.figures, services.db, request.log_views)
     behind = services.behind
     return reply(
         {
@@ -55,7 +54,7 @@ async def get_health(request: EdgeRequest) -> ASGIResponse:
 @endpoint("GET", "/ready", access=KEY_IGNORED, answer=promises.Ready)
 async def get_ready(request: EdgeRequest) -> ASGIResponse:
     """Whether the process may be sent work; 503 names what fails."""
-    checks = await asyncio.to_thread(_checks, request.services)
+    checks = await request.threads.read(_checks, request.services)
     ready = all(check.ok for check in checks.values())
     members = {"ok": ready, "checks": {name: check.document() for name, check in checks.items()}}
     return reply(members, status=200 if ready else _NOT_READY)
@@ -77,7 +76,7 @@ def _checks(services: HttpServices) -> dict[str, health.Check]:
 async def get_info(request: EdgeRequest) -> ASGIResponse:
     """What this server is."""
     services = request.services
-    found: dict[str, Any] = await asyncio.to_thread(request.log_views.stats)
+    found: dict[str, Any] = await request.threads.read(request.log_views.stats)
     return reply(
         {
             "protocol": PROTOCOL,

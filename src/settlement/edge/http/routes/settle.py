@@ -26,7 +26,7 @@ from settlement.edge.http.request import EdgeRequest
 from settlement.edge.http.routing import endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 PAYEES_MAX: Final = 100
 DEFAULT_ROLE: Final = "payee"
@@ -55,6 +55,12 @@ async def settle(request: EdgeRequest, data: JSONBody[schemas.SettleBody]) -> AS
         proof_hash=schemas.optional(data.proof_hash, check_hash, "proof_hash"),
     )
     return await perform(request, operation, _shares_as_numbers)
+
+
+def _shown(result: dict[str, Any]) -> Mapping[str, Any]:
+    """Shares are exact text in our books and numbers on the wire, as clients sent them."""
+    splits = [{**row, "share": number(row["share"])} for row in result.get("splits", ())]
+    return {**result, "splits": splits}
 
 
 def _amount(request: EdgeRequest, data: schemas.SettleBody) -> int | None:

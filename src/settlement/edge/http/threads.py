@@ -1,0 +1,52 @@
+"""Threads for what blocks, so that the event loop never does: keys, reads, and exports apart.
+
+Guarantees: a key is looked up although every reader waits for the database, and reads go on
+although exports wait for the log; what an app starts, it stops.
+Does not: bound how long a call takes; the services do.
+
+Change colour: amber.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+KEY_THREADS: Final = 1  # look-ups are read together, so one is enough
+READ_THREADS: Final = 8
+#: Exports wait up to five seconds for a tree head that covers them, doing nothing.
+EXPORT_THREADS: Final = 32
+
+
+class Threads:
+    """The pools of one app."""
+
+    def __init__(self) -> None:
+        self._keys = ThreadPoolExecutor(KEY_THREADS, thread_name_prefix="http-keys")
+        self._reads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="http-reads")
+        self._exports = ThreadPoolExecutor(EXPORT_THREADS, thread_name_prefix="http-exports")
+
+    def key(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Look a key up."""
+        return asyncio.get_running_loop().run_in_executor(self._keys, call, *args)
+
+    def read(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
+        """Read from the database."""
+        wanted = partial(call, *args, **kwargs)
+        return asyncio.get_running_loop().run_in_executor(self._reads, wanted)
+
+    def export(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Make something that may wait for the log."""
+        return asyncio.get_running_loop().run_in_executor(self._exports, call, *args)
+
+    def close(self) -> None:
+        """Let running calls end, start no more."""
+        for pool in (self._keys, self._reads, self._exports):
+            pool.shutdown(wait=True, cancel_futures=True)
