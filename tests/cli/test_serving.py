@@ -154,12 +154,13 @@ def test_one_server_process_that_dies_takes_the_others_along(tmp_path: Path) -> 
         assert server.process.wait(STOP_SECONDS) == 1
 
 
-def test_a_database_behind_its_checkpoint_is_only_read(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "var" / "checkpoint.json"
-    checkpoint.parent.mkdir()
+def promise(directory: Path, tree_size: int) -> None:
+    """A checkpoint file that names a head this database never had."""
+    checkpoint = directory / "var" / "checkpoint.json"
+    checkpoint.parent.mkdir(exist_ok=True)
     head = {
         "log_id": "aigentsy_settlement_log_v1",
-        "tree_size": 99,
+        "tree_size": tree_size,
         "root_hash": "ab" * 32,
         "timestamp": "2026-01-01T00:00:00.000000Z",
         "key_id": "aigentsy_log_signer_v1",
@@ -167,8 +168,31 @@ def test_a_database_behind_its_checkpoint_is_only_read(tmp_path: Path) -> None:
         "signature": "A" * 86 + "==",
     }
     checkpoint.write_text(json.dumps(head))
+
+
+def test_a_database_behind_its_checkpoint_is_only_read(tmp_path: Path) -> None:
+    promise(tmp_path, 99)
     with started(tmp_path, "serve") as server:
         refused = json.dumps({"name": "late", "capabilities": []}).encode()
         with pytest.raises(OSError, match="503"):
             _plain.open(server.said["url"] + "/protocol/register", refused, timeout=10)
-        assert server.get("/health")["ok"] is True
+        assert server.get("/health")["status"] == "read_only"
+    ran = run(tmp_path, "worker", "--json")
+    assert (ran.code, ran.json()["error"]) == (9, "behind_checkpoint")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_log_that_contradicts_its_checkpoint_does_not_start(tmp_path: Path, workers: str) -> None:
+    with started(tmp_path, "serve") as server:
+        assert server.get("/ready")["ok"] is True
+        body = json.dumps({"agent_id": "somebody", "description": "one"}).encode()
+        with _plain.open(server.said["url"] + "/protocol/stamp", body, timeout=10) as answer:
+            deal_id = json.loads(answer.read())["deal_id"]
+        # An export waits until a head covers the event.
+        assert server.get(f"/protocol/proofs/{deal_id}/export")["ok"] is True
+        assert server.stop() == 0
+    promise(tmp_path, 1)
+    ran = run(tmp_path, "serve", "--port", "0", "--workers", workers, "--json")
+    assert ran.code == (10 if workers == "1" else 1), ran
+    assert ran.json()["ok"] is False
+    assert "does not extend the signed tree head" in ran.json()["detail"] + ran.err

@@ -13,6 +13,7 @@ import sys
 
 import rich_click as click
 
+from settlement import __version__
 from settlement.cli import output
 from settlement.cli.audit import audit
 from settlement.cli.demo import demo
@@ -32,7 +33,7 @@ _GROUPS = {
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="settlement", message="settlement %(version)s")
+@click.version_option(__version__, message="settlement %(version)s")
 def app() -> None:
     """A settlement service for the work of AI agents: money moves once, and anyone can check.
 

@@ -54,6 +54,9 @@ database_option = click.option(
     metavar="URL",
     help="Instead of SETTLEMENT_DATABASE: sqlite:///... or postgresql://...",
 )
+#: What a command may end with that is no fault of ours.
+REFUSALS: Final = (SettlementError, ConfigError, SigningKeyError, MigrationRefused, OSError)
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
 )
@@ -126,7 +129,7 @@ def run(app: click.Command, arguments: list[str]) -> int:
         # The reader of our output (`| head`) has left; that is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-    except (SettlementError, ConfigError, SigningKeyError, MigrationRefused, OSError) as error:
+    except REFUSALS as error:
         return _refusal(*_told(error), as_json=as_json)
     return outcome if isinstance(outcome, int) else EXIT_OK
 

@@ -10,6 +10,7 @@ Change colour: green.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from settlement.cli import logs
 from settlement.cli.output import (
     EXIT_NO,
     EXIT_OK,
+    REFUSALS,
     console,
     database_option,
     emit,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 #: Nothing waits longer than 5 s for an answer, so this is enough for every request to finish.
 GRACEFUL_SECONDS: Final = 10
+logger = logging.getLogger(__name__)
+
 _BACKLOG: Final = 2048
 _READY: Final = b"r"
 
@@ -103,13 +107,17 @@ def worker(*, database: str | None, may_migrate: bool, as_json: bool) -> int:
     stopped = threading.Event()
     _on_stop(stopped.set)
     services = build(settings)
-    services.start(with_loops=True)
-    if as_json:
-        emit({"ok": True, "pid": os.getpid()})
-    else:
-        console().print("The loops run. Stop them with Ctrl-C.")
-    stopped.wait()
-    services.close()
+    try:
+        services.start(with_loops=True)
+        if services.behind is not None:
+            raise services.behind
+        if as_json:
+            emit({"ok": True, "pid": os.getpid()})
+        else:
+            console().print("The loops run. Stop them with Ctrl-C.")
+        stopped.wait()
+    finally:
+        services.close()
     return EXIT_OK
 
 
@@ -240,8 +248,10 @@ class _Family:
             self._children.add(pid)
         os.close(alive_read)
         os.close(ready_write)
-        if _read_exactly(ready_read, count) == count:
-            announce()
+        if _read_exactly(ready_read, count) < count:
+            self._wait()
+            raise click.ClickException("A server process did not start; its log says why.")
+        announce()
         return self._wait()
 
     def _child(self, alive: int, ready: int) -> int:
@@ -255,6 +265,10 @@ class _Family:
             return _serve(
                 self._settings, self._listener, with_loops=self._with_loops, ready=tell_parent
             )
+        except REFUSALS as error:
+            # The one answer on standard output is the parent's.
+            logger.critical("%s", error)
+            return EXIT_NO
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -209,7 +209,7 @@ class Teller:
     def fact(self, name: str, value: object) -> None:
         """One line: a name and a value."""
         if not self._silent:
-            self._console.print(f"   {name:16} {escape(str(value))}")
+            self._console.print(f"   {name:16} {escape(str(value))}", soft_wrap=True)
 
     def facts(self, answer: dict[str, Any], *names: str) -> None:
         """Members of an answer, a line each."""
@@ -222,7 +222,7 @@ class Teller:
             return
         mark = "[yellow]replay  [/]" if answer.get("_idempotent") else "[green]original[/]"
         members = "  ".join(f"{name} {escape(str(answer.get(name)))}" for name in names)
-        self._console.print(f"   {mark}  {members}")
+        self._console.print(f"   {mark}  {members}", soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
         """Rows, some columns of them."""
