@@ -10,10 +10,19 @@ SELECT * FROM deal WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id FOR UPDATE
 SELECT * FROM effect WHERE effect_id = ANY(:ids::text[]) ORDER BY effect_id FOR UPDATE;
 
 -- name: account_lock
+-- Only guarded accounts are locked: fee and clearing accounts are part of nearly every batch and
+-- change never, so a lock on them would make all processes take turns.
+WITH guarded AS (
+  SELECT t.* FROM unnest(:ref::text[], :asset::text[]) AS k (ref, asset)
+  JOIN account AS t USING (ref, asset)
+  WHERE t.ref = ANY(:ref::text[]) AND t.guard <> 'none'
+  ORDER BY t.ref, t.asset FOR UPDATE OF t
+)
+SELECT * FROM guarded
+UNION ALL
 SELECT t.* FROM unnest(:ref::text[], :asset::text[]) AS k (ref, asset)
 JOIN account AS t USING (ref, asset)
-WHERE t.ref = ANY(:ref::text[])
-ORDER BY t.ref, t.asset FOR UPDATE OF t;
+WHERE t.ref = ANY(:ref::text[]) AND t.guard = 'none';
 
 -- name: claim_by_keys
 SELECT t.* FROM unnest(:scope::text[], :operation::text[], :key::text[])
