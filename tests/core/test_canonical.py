@@ -136,6 +136,9 @@ def test_k_is_rfc_8785_on_strings() -> None:
 class Unknown:
     """Something no JSON reader makes."""
 
+    def __repr__(self) -> str:
+        return "Unknown()"  # without an address: every worker must collect the same names
+
 
 REFUSED: list[Any] = [
     0.5,
