@@ -74,7 +74,7 @@ def test_sixteen_processes_claim_each_of_a_thousand_keys_once(place: Place) -> N
 
 
 def test_a_killed_holder_is_replaced_within_ttl_and_a_second(place: Place) -> None:
-    """Broken build: rivals look only every two seconds; an expired lease counts as held."""
+    """Broken build: an expired lease counts as held."""
     with claimants({"where": place.where, "do": "lock", "key": KEY, "ttl": 2, "wait": 0}) as [
         first
     ]:
@@ -110,7 +110,8 @@ def test_a_holder_stopped_past_its_ttl_writes_nothing_when_it_wakes(place: Place
 
 
 def test_a_holder_that_renews_but_was_stopped_is_told_that_it_lost(place: Place) -> None:
-    """Broken build: the time left is counted from when the renewal came back, or not at all."""
+    """Broken build: the lock trusts its last renewal: nobody watches the time, and a renewal that
+    finds the lease lost is tried again."""
     plan = {"where": place.where, "do": "lock", "key": KEY, "ttl": 2, "wait": 0}
     with claimants(plan) as [first]:
         fence = first.read()["fence"]

@@ -367,8 +367,12 @@ def test_threads_that_share_a_backend_win_each_key_once(tmp_path: Path) -> None:
     assert FileLockBackend(tmp_path).stats()["held"] == 40
 
 
-def claim_in_fork(backend: FileLockBackend, answers: Any) -> None:
-    answers.put([backend.claim_or_get(f"key {n}")[0] for n in range(20)])
+FORK_KEYS = 200
+
+
+def claim_in_fork(backend: FileLockBackend, start: Any, answers: Any) -> None:
+    start.wait()
+    answers.put([backend.claim_or_get(f"key {n}")[0] for n in range(FORK_KEYS)])
     answers.close()
     answers.join_thread()
     os._exit(0)
@@ -380,12 +384,14 @@ def test_forks_that_share_a_backend_win_each_key_once(tmp_path: Path) -> None:
     backend = FileLockBackend(tmp_path)
     backend.claim_or_get("before")
     context = multiprocessing.get_context("fork")
-    answers = context.Queue()
-    forks = [context.Process(target=claim_in_fork, args=(backend, answers)) for _ in range(4)]
+    answers, start = context.Queue(), context.Barrier(5)
+    args = (backend, start, answers)
+    forks = [context.Process(target=claim_in_fork, args=args) for _ in range(4)]
     for fork in forks:
         fork.start()
-    won = [answers.get(timeout=60) for _ in forks]
-    won.append([backend.claim_or_get(f"key {n}")[0] for n in range(20)])
+    start.wait(60)
+    won = [[backend.claim_or_get(f"key {n}")[0] for n in range(FORK_KEYS)]]
+    won += [answers.get(timeout=60) for _ in forks]
     for fork in forks:
         fork.join(60)
-    assert [sum(column) for column in zip(*won, strict=True)] == [1] * 20
+    assert [sum(column) for column in zip(*won, strict=True)] == [1] * FORK_KEYS

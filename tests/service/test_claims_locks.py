@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from settlement.core.errors import DatabaseUnavailable, LeaseLost, LockUnavailable, StoreCorrupt
-from settlement.service.claims import FileLockBackend, Lease, TTLClaimAdapter, distributed_lock
+from settlement.service.claims import (
+    FileLockBackend,
+    HeldLock,
+    Lease,
+    TTLClaimAdapter,
+    distributed_lock,
+)
 from settlement.service.leases import LeaseTable
 from settlement.store.database import SystemClock, open_database
 from tests.support.claimants import Place
@@ -236,8 +242,13 @@ class Failing(FileLockBackend):
     hangs: threading.Event | None = None
     renewals = 0
 
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.entered = threading.Event()
+
     def extend(self, key: str, owner: str, fence: int, ttl_seconds: int) -> int:
         self.renewals += 1
+        self.entered.set()
         if self.hangs is not None:
             self.hangs.wait(WAIT_SECONDS)
         if self.fails is not None:
@@ -304,11 +315,66 @@ def test_an_error_nobody_foresaw_in_a_renewal_loses_the_lock_too(tmp_path: Path)
     assert lost_within(backend) == [True, True]
 
 
+def names_of_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
 def test_nobody_is_told_after_the_block(tmp_path: Path) -> None:
     """Broken build: the watch goes on after the block and calls on_lost."""
     told = threading.Event()
-    before = threading.active_count()
     with distributed_lock("k", 1, backend=FileLockBackend(tmp_path), on_lost=told.set):
-        assert threading.active_count() == before + 2
-    assert threading.active_count() == before
+        assert {"watch k", "renew k"} <= {*names_of_threads()}
+    assert not {"watch k", "renew k"} & {*names_of_threads()}
     assert not told.is_set()
+
+
+def test_the_block_ends_after_a_renewal_that_is_under_way(tmp_path: Path) -> None:
+    """Broken build: the thread is left behind, and uses a database that was closed meanwhile."""
+    backend = Failing(tmp_path)
+    backend.hangs = threading.Event()
+    with distributed_lock("k", 3, backend=backend):
+        assert backend.entered.wait(WAIT_SECONDS)
+        threading.Timer(0.2, backend.hangs.set).start()
+    assert "renew k" not in names_of_threads()
+
+
+def test_the_time_left_is_counted_from_before_the_request(tmp_path: Path) -> None:
+    """Broken build: it is counted from the answer, which may come when the lease is over."""
+    ttl = 1
+
+    class Slow(FileLockBackend):
+        def hold(self, key: str, owner: str, ttl_seconds: int) -> tuple[int, int] | None:
+            taken = super().hold(key, owner, ttl_seconds)
+            threading.Event().wait(ttl)
+            return taken
+
+    with distributed_lock("k", ttl, renew=False, backend=Slow(tmp_path)) as held:
+        assert held.lost
+
+
+def test_a_lock_is_lost_when_its_time_is_up_though_no_thread_has_said_so() -> None:
+    """Broken build: `lost` and `check` wait for a thread that was stopped with the process."""
+    lease = Lease(key="k", owner="me", fence=1, expires_at="2026-01-01T00:00:00.000000Z")
+    held = HeldLock(lease, 0, None)
+    assert held.lost
+    with pytest.raises(LeaseLost):
+        held.check()
+    held.renewed(lease, 2**63)
+    assert held.lost
+
+
+def test_rivals_look_often_enough_to_replace_the_dead_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken build: rivals look every two seconds."""
+    pauses: list[Any] = []
+    monkeypatch.setattr("settlement.service.claims.locks.time.sleep", pauses.append)
+    backend = FileLockBackend(tmp_path)
+    with (
+        distributed_lock("k", backend=backend),
+        pytest.raises(LockUnavailable),
+        distributed_lock("k", wait=1, backend=backend),
+    ):
+        pytest.fail("two holders")
+    assert len(pauses) > 3
+    assert max(pauses) <= 0.25
