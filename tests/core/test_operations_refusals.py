@@ -310,7 +310,7 @@ class TestSettle:
     def test_every_predicate_of_the_policy_must_pass(self, policy: str, *, holds: bool) -> None:
         """Catches a build that compares binary numbers, or lets a missing field pass."""
         world = new_world()
-        world.scores[SELLER] = 7125
+        world.scores[SELLER, "USD/2"] = 7125
         world.pack(policy=policy)
         world.verify(NOBODY)  # an open receipt does not count
         world.verify(OPERATOR)
