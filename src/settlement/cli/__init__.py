@@ -20,6 +20,7 @@ from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.listing import effects, jobs
 from settlement.cli.migrate import migrate
+from settlement.cli.pause import pause, resume
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
 from settlement.cli.vectors import vectors
@@ -28,7 +29,7 @@ from settlement.cli.verify import verify
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "vectors"],
-    "Operate": ["doctor", "settings", "migrate", "effects", "jobs"],
+    "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "pause", "resume"],
 }
 
 
@@ -53,6 +54,8 @@ for _command in (
     migrate,
     effects,
     jobs,
+    pause,
+    resume,
 ):
     app.add_command(_command)
 

@@ -52,6 +52,7 @@ def figures(db: Database, log_views: LogViews) -> dict[str, Any]:
         "oldest_outbox_ms": waiting_us // 1000,
         "log_lag_ms": lag_us // 1000,
         "unknown_effects": backlog.unknown_effects,
+        "paused": list(backlog.paused),
     }
 
 

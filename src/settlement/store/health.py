@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from settlement.store.pauses import read_pauses
+
 if TYPE_CHECKING:
     from settlement.store.database import Tx
 
@@ -27,6 +29,7 @@ class Backlog:
     jobs_dead: int
     unknown_effects: int
     outbox_oldest: str | None
+    paused: tuple[str, ...]
 
 
 def read_backlog(tx: Tx) -> Backlog:
@@ -39,6 +42,7 @@ def read_backlog(tx: Tx) -> Backlog:
         jobs_dead=tx.one("health_jobs_dead", limit=FIGURE_MAX)["found"],
         unknown_effects=tx.one("health_effects_unknown", limit=FIGURE_MAX)["found"],
         outbox_oldest=oldest["timestamp"] if oldest is not None else None,
+        paused=read_pauses(tx).on,
     )
 
 
