@@ -44,7 +44,7 @@ def _one(
     name: str, url: str, directory: Path, settles: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     if name == "engine":
-        return dict(engine.measure(url, settles=settles, say=say))
+        return dict(engine.measure(url, directory, settles=settles, say=say))
     return http.measure(url, directory, settles=settles, say=say)
 
 

@@ -2,8 +2,8 @@
 
 Guarantees: the raw loop and the engine run the same decisions and the same statements on the same
 database in turns; the engine is given its callers' queue (128 waiting) and answers after COMMIT.
-Does not: include HTTP. Case 3 (a charge at the simulated rail, which writes and syncs a book of
-its own) is printed beside case 1 (escrow funded); spec §4.5.
+Does not: include HTTP. Beside case 1 (escrow funded) case 3 is printed: the worker charges at the
+simulated rail, which syncs a book of its own for each charge, and the settle follows (spec §4.5).
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING
 
 from bench import deals
 from settlement.core.operation import Rules
+from settlement.edge.rails.simulated import SimulatedRail
+from settlement.service.effects import EffectRunner
 from settlement.service.engine import Engine
+from settlement.service.jobs import JobQueue
 from settlement.store.database import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from settlement.core.operation import Operation
     from settlement.service.answers import Answer
@@ -78,7 +82,24 @@ def _engine(db: Database) -> Engine:
     return Engine(db, Rules(), entropy=lambda: secrets.token_bytes(16))
 
 
-def measure(url: str, *, settles: int, say: Callable[[str], None]) -> Report:
+def _charged(db: Database, engine: Engine, ops: Sequence[Operation], directory: Path) -> int:
+    """Case 3: settles a second until the last charge is booked."""
+    rail = SimulatedRail(directory)
+    runner = EffectRunner(db, engine, JobQueue(db), {rail.name: rail}, owner="bench")
+
+    def work() -> None:
+        queued(engine, ops)
+        while runner.step():
+            pass
+
+    try:
+        return _rate(len(ops), work)
+    finally:
+        runner.close()
+        rail.close()
+
+
+def measure(url: str, directory: Path, *, settles: int, say: Callable[[str], None]) -> Report:
     """Case 1 in turns: `settles` for the engine, a fifth of that for the raw loop, each round."""
     db = open_database(url)
     try:
@@ -97,6 +118,9 @@ def measure(url: str, *, settles: int, say: Callable[[str], None]) -> Report:
             say(f"{db.kind}: measuring round {n + 1} of {ROUNDS}")
             raw.append(_rate(len(few), lambda ops=few: _one_by_one(alone, ops)))  # type: ignore[misc]  # bound at once
             batched.append(_rate(len(many), lambda ops=many: queued(engine, ops)))  # type: ignore[misc]  # bound at once
+        say(f"{db.kind}: measuring charged settles")
+        unpaid = [d.settle() for d in deals.approved(engine, people, settles // 4, funded=False)]
+        charged = _charged(db, engine, unpaid, directory / "rail-of-engine")
         engine.close()
         alone.close()
         return {
@@ -104,6 +128,7 @@ def measure(url: str, *, settles: int, say: Callable[[str], None]) -> Report:
             "settles_per_round": settles,
             "raw_loop_per_second": int(median(raw)),
             "engine_per_second": int(median(batched)),
+            "charged_per_second": charged,
             "ratio_percent": int(median(b * 100 // r for b, r in zip(batched, raw, strict=True))),
         }
     finally:
