@@ -29,6 +29,12 @@ if TYPE_CHECKING:
         (("audit",), 1),
         (("effects",), 0),
         (("jobs",), 0),
+        (("outbox",), 0),
+        (("jobs", "requeue", "job_none", "--reason", "x"), 2),
+        (("pause",), 0),
+        (("pause", "go"), 2),
+        (("pause", "go", "--reason", "rail is down"), 0),
+        (("resume", "go", "--reason", "rail is back"), 0),
         (("vectors", "--check"), 1),
         (("verify", "absent.json"), 2),
         (("serve", "--port", "x"), 2),
@@ -42,7 +48,7 @@ def test_every_command_prints_one_json_object(
     tmp_path: Path, arguments: tuple[str, ...], code: int
 ) -> None:
     database = f"sqlite:///{tmp_path / 'settlement.db'}"
-    if arguments[0] in ("effects", "jobs"):
+    if arguments[0] in ("effects", "jobs", "outbox", "pause", "resume"):
         assert run(tmp_path, "migrate", SETTLEMENT_DATABASE=database).code == 0
     elif arguments[0] in ("audit", "migrate") and code:
         (tmp_path / "settlement.db").touch()

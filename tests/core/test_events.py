@@ -42,6 +42,8 @@ PAYOUT: dict[str, Json] = {
 }
 #: One payload of each type, member by member as spec §4.2 lists them.
 EXAMPLES: dict[str, dict[str, Json]] = {
+    "SWITCH_PAUSED": {"operator": "ops", "reason_hash": "a" * 64, "switch": "go"},
+    "SWITCH_RESUMED": {"operator": "ops", "reason_hash": "a" * 64, "switch": "go"},
     "AGENT_REGISTERED": {"agent_id": "a", "name_hash": "0" * 64, "key_id": "k"},
     "PROOF_READY": {
         "asset": "USD/2",

@@ -1,6 +1,7 @@
 """The order of checks (spec §1.6): a request wrong in two ways is refused for the earlier reason.
 
-The numbers are those of the list in docs/http.md. 2, 7 and 8 (limits, pause) are not served yet.
+The numbers are those of the list in docs/http.md. 2 and 7 (limits) are not served yet;
+8 (pause) is attacked in tests/service/test_pauses.py.
 """
 
 from __future__ import annotations

@@ -550,6 +550,7 @@ def test_health_and_readiness_need_no_key(either: World) -> None:
     assert health["database"] in ("sqlite", "postgres")
     for figure in ("queue_depth", "dead_jobs", "oldest_outbox_ms", "log_lag_ms", "unknown_effects"):
         assert isinstance(health[figure], int), figure
+    assert health["paused"] == []
     assert health["loops"]["sequencer"]["alive"] is True
     ready = either.ok("GET", "/ready")
     assert set(ready["checks"]) == {"database", "migrations", "signing_key", "checkpoint", "rail"}

@@ -15,6 +15,7 @@ from settlement.core import errors
 from settlement.edge.http import problems
 from settlement.edge.http.auth import ACCESS_OPT, Access, AccessClass
 from settlement.edge.http.routing import require_access, routes_of
+from settlement.service import health
 from tests.edge.calls import PAGES, calls
 
 if TYPE_CHECKING:
@@ -174,6 +175,36 @@ def test_an_unforeseen_fault_is_told_by_reference_only(
     assert body["reference"] == body["instance"]
     assert body["reference"] in caplog.text
     assert "the secret reason" in caplog.text
+
+
+def test_metrics_tell_what_waits_from_one_read_of_a_few_seconds(
+    quiet: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken build: each scrape reads the database, or there is a label with an id."""
+    reads: list[int] = []
+    figures = health.figures
+
+    def counted(*given: Any) -> dict[str, Any]:
+        reads.append(1)
+        return figures(*given)
+
+    monkeypatch.setattr(health, "figures", counted)
+    monkeypatch.setattr("settlement.edge.http.operations_metrics.CACHE_SECONDS", 3600.0)
+    quiet.call("GET", "/metrics")
+    reads.clear()
+    text = quiet.call("GET", "/metrics").text
+    assert reads == []
+    for name in (
+        "settlement_database_up 1.0",
+        'settlement_jobs{status="dead"}',
+        "settlement_outbox_oldest_age_seconds",
+        "settlement_log_lag_seconds",
+        "settlement_effects_unknown_oldest_age_seconds",
+        "settlement_engine_queue_operations",
+        'settlement_worker_loop_heartbeat_age_seconds{loop="effects"}',
+        'settlement_paused{switch="all"} 0.0',
+    ):
+        assert name in text, name
 
 
 def test_metrics_name_routes_by_template(quiet: World) -> None:

@@ -18,8 +18,9 @@ from settlement.cli import output
 from settlement.cli.audit import audit
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
-from settlement.cli.listing import effects, jobs
+from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
+from settlement.cli.pause import pause, resume
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
 from settlement.cli.vectors import vectors
@@ -28,7 +29,7 @@ from settlement.cli.verify import verify
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "vectors"],
-    "Operate": ["doctor", "settings", "migrate", "effects", "jobs"],
+    "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
 }
 
 
@@ -53,6 +54,9 @@ for _command in (
     migrate,
     effects,
     jobs,
+    outbox,
+    pause,
+    resume,
 ):
     app.add_command(_command)
 

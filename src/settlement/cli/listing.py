@@ -1,6 +1,8 @@
-"""`settlement effects` and `settlement jobs`: what is under way with rails, and in the queue.
+"""`settlement effects`, `jobs` and `outbox`: what is under way, how old it is, what it waits for.
 
-Does not: change anything. An effect whose outcome is unknown resolves itself by asking.
+Guarantees: no list shows a payload, a destination or a key.
+Does not: change anything but by `jobs requeue`. An effect whose outcome is unknown resolves itself
+by asking.
 Change colour: green.
 """
 
@@ -20,14 +22,20 @@ from settlement.cli.output import (
     opened,
     settings_from_environment,
 )
+from settlement.cli.pause import operator_name
+from settlement.core.clock import SECOND_US, parse_time, time_text
 from settlement.core.money import Asset, format_exact
+from settlement.service.jobs import JobQueue
 from settlement.store import operator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from settlement.store.operator import Listed
 
 _EFFECT_STATES = ("planned", "sent", "unknown", "confirmed", "refused")
 _JOB_STATES = ("queued", "leased", "retry", "done", "dead", "cancelled")
+_OUTBOX_STATES = ("pending", "parked", "emitted")
 _limit = click.option(
     "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most."
 )
@@ -41,28 +49,150 @@ _limit = click.option(
 def effects(*, state: str | None, limit: int, database: str | None, as_json: bool) -> None:
     """List what was asked of rails, newest first."""
     with opened(settings_from_environment(database=database), must_exist=True) as db:
-        rows = operator.effects(db, state or "", limit)
+        rows = _told(operator.effects(db, state or "", limit), _effect_waits)
+    for row in rows:
+        row["next_look_at"] = _time(row.pop("job_run_at_us"))
     if as_json:
         emit({"ok": True, "effects": rows})
         return
     for row in rows:
         row["amount"] = format_exact(row["amount_minor"], Asset.parse(row["asset"]))
-    _show(rows, ("effect_id", "kind", "deal_id", "amount", "state", "rail_ref", "updated_at"))
+    _show(rows, ("effect_id", "kind", "amount", "state", "age_seconds", "waiting_for", "refusal"))
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--status", type=click.Choice(_JOB_STATES), default=None, help="Only these.")
 @_limit
 @database_option
 @json_option
-def jobs(*, status: str | None, limit: int, database: str | None, as_json: bool) -> None:
+@click.pass_context
+def jobs(
+    context: click.Context,
+    *,
+    status: str | None,
+    limit: int,
+    database: str | None,
+    as_json: bool,
+) -> None:
     """List queued work, newest first."""
+    if context.invoked_subcommand is not None:
+        return
     with opened(settings_from_environment(database=database), must_exist=True) as db:
-        rows = operator.jobs(db, status or "", limit)
+        rows = _told(operator.jobs(db, status or "", limit), _job_waits)
+    for row in rows:
+        row["run_at"] = _time(row.pop("run_at_us"))
+        row["lease_expires_at"] = _time(row.pop("lease_expires_us"))
     if as_json:
         emit({"ok": True, "jobs": rows})
         return
-    _show(rows, ("job_id", "job_type", "deal_id", "status", "attempts", "last_error"))
+    columns = ("job_id", "job_type", "status", "attempts", "age_seconds", "waiting_for")
+    _show(rows, (*columns, "last_error"))
+
+
+@jobs.command()
+@click.argument("job_id")
+@click.option("--reason", required=True, help="Why; stays on record.")
+@click.option("--operator", "by", default=None, help="Who does it; else the system's user.")
+@database_option
+@json_option
+def requeue(
+    *, job_id: str, reason: str, by: str | None, database: str | None, as_json: bool
+) -> None:
+    """Give a dead or cancelled job a new life."""
+    settings = settings_from_environment(database=database)
+    with opened(settings, must_exist=True, migrated=True) as db:
+        queue = JobQueue(db)
+        before = queue.get(job_id)
+        after = queue.requeue(job_id, reason, operator_name(by))
+    if before is None or after is None:
+        raise click.UsageError(f"there is no job {job_id}")
+    changed = before.status != after.status
+    if as_json:
+        emit({"ok": True, "job_id": job_id, "status": after.status, "changed": changed})
+        return
+    console().print(f"{job_id} is {after.status}." if changed else f"{job_id} was not dead.")
+
+
+@click.command()
+@click.option(
+    "--state",
+    type=click.Choice(_OUTBOX_STATES),
+    default="pending",
+    show_default=True,
+    help="Only these.",
+)
+@_limit
+@database_option
+@json_option
+def outbox(*, state: str, limit: int, database: str | None, as_json: bool) -> None:
+    """List messages about what has happened, oldest first."""
+    with opened(settings_from_environment(database=database), must_exist=True) as db:
+        rows = _told(operator.outbox(db, state, limit), _outbox_waits)
+    for row in rows:
+        row["next_attempt_at"] = _time(row.pop("next_attempt_us") or None)
+    if as_json:
+        emit({"ok": True, "outbox": rows})
+        return
+    columns = ("seq", "event_type", "deal_id", "status", "attempts", "age_seconds", "waiting_for")
+    _show(rows, (*columns, "last_error"))
+
+
+# --- what each waits for -------------------------------------------------------------------------
+
+
+def _effect_waits(row: dict[str, Any], now_us: int) -> str | None:
+    match row["state"]:
+        case "planned":
+            error = row["last_error"] or ""
+            return error if error.startswith("paused: ") else "a worker that sends it"
+        case "sent":
+            return "the rail's answer"
+        case "unknown":
+            later = (row["job_run_at_us"] or 0) > now_us
+            return "the next question to the rail" if later else "a worker that asks the rail"
+    return None
+
+
+def _job_waits(row: dict[str, Any], now_us: int) -> str | None:
+    match row["status"]:
+        case "queued" | "retry":
+            later = row["run_at_us"] > now_us
+            error = row["last_error"] or ""
+            if later and error.startswith("paused: "):
+                return error
+            return "its time" if later else "a worker"
+        case "leased":
+            over = (row["lease_expires_us"] or 0) <= now_us
+            return "a worker to take it over" if over else "its worker"
+        case "dead":
+            return "an operator (settlement jobs requeue)"
+    return None
+
+
+def _outbox_waits(row: dict[str, Any], now_us: int) -> str | None:
+    match row["status"]:
+        case "pending":
+            return "its time" if row["next_attempt_us"] > now_us else "the relay"
+        case "parked":
+            return "an operator"
+    return None
+
+
+# --- showing -------------------------------------------------------------------------------------
+
+
+def _told(
+    listed: Listed, waits: Callable[[dict[str, Any], int], str | None]
+) -> list[dict[str, Any]]:
+    rows = [dict(row) for row in listed.rows]
+    for row in rows:
+        row["age_seconds"] = max(0, listed.now_us - parse_time(row["created_at"])) // SECOND_US
+        row["waiting_for"] = waits(row, listed.now_us)
+    return rows
+
+
+def _time(us: int | None) -> str | None:
+    return None if us is None else time_text(us)
 
 
 def _show(rows: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> None:

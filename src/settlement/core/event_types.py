@@ -92,6 +92,8 @@ _ENDING: Final[_Members] = {
     "reason_code": _TEXT,
     "reason_hash": _TEXT,
 }
+#: An operator stopped a part of the service, or let it go on; the reason is text, so its digest.
+_SWITCH: Final[_Members] = {"operator": _TEXT, "reason_hash": _TEXT, "switch": _TEXT}
 
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
     row.name: row
@@ -177,6 +179,8 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         EventType(name="REFUNDED", optional=_ENDING, amount="amount_minor"),
         EventType(name="DEAL_CANCELLED", optional=_ENDING),
         EventType(name="HOLD_EXPIRED", optional=_ENDING, amount="amount_minor"),
+        EventType(name="SWITCH_PAUSED", members=_SWITCH),
+        EventType(name="SWITCH_RESUMED", members=_SWITCH),
     )
 }
 

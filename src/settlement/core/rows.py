@@ -377,12 +377,12 @@ class Job:
     attempts: int
     max_attempts: int
     lost_leases: int
-    run_at_us: int
+    run_at_us: int  # while leased: when the lease began
     lease_owner: str | None
     lease_fence: int
     lease_expires_us: int | None
     last_error: str | None
-    result: str | None
+    result: str | None  # until done: how far it has come
     created_at: str
     updated_at: str
 

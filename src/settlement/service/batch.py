@@ -6,7 +6,7 @@ nothing and is remembered only under a key the caller sent; a fault in one decis
 operation's alone. Operations are decided in order, each on the state its predecessors left.
 Does not: commit, answer anybody, or read claims before the deals are locked (docs/decisions/0009).
 
-Spec §1.6, §6.1, §6.2. Change colour: red.
+Spec §1.6, §6.1, §6.2, §17.3. Change colour: red.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from settlement.core.errors import (
     IdempotencyMismatch,
     InternalFault,
     Kind,
+    Paused,
     Retry,
     SettlementError,
 )
 from settlement.core.ids import SequenceIds
 from settlement.core.operation import Context
-from settlement.core.rows import Claim
+from settlement.core.rows import Claim, DealState
 from settlement.core.state import Footprint, State, merge_needs
 from settlement.core.writeset import WriteSet
 from settlement.faults import fault
@@ -45,6 +46,7 @@ from settlement.service.answers import (
     refused_text,
 )
 from settlement.store.loading import load_claims, load_footprint, load_needs
+from settlement.store.pauses import Pauses, Switch, read_pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +62,14 @@ logger = logging.getLogger(__name__)
 _NOT_REMEMBERED: Final = frozenset(
     {Kind.UNAUTHENTICATED, Kind.EXHAUSTED, Kind.UNAVAILABLE, Kind.CORRUPT}
 )
+#: What a new call hangs on, by the operation of its claim (spec §17.3).
+_SWITCHES: Final = {
+    "go": Switch.GO.value,
+    "auto_go": Switch.GO.value,
+    "settle": Switch.SETTLE.value,
+    "settle_multi": Switch.SETTLE.value,
+    "payout": Switch.PAYOUT.value,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +109,7 @@ class _Batch:
     claims: dict[ClaimKey, Claim] = field(default_factory=dict)
     writes: WriteSet = field(default_factory=WriteSet)
     needs: list[Needs] = field(default_factory=list)
+    pauses: Pauses | None = None
     ctx: Context = field(init=False)
     #: Tickets that are answered without a decision, by identity.
     settled: dict[int, Answer] = field(default_factory=dict)
@@ -122,14 +133,28 @@ class _Batch:
         if keys:
             self.claims = dict(load_claims(self.tx, sorted(keys)))
         for ticket in tickets:
-            answer = self._guarded(ticket, self._look_up) or self._guarded(ticket, self._ask_needs)
+            answer = self._guarded(ticket, self._look_up) or self._guarded(ticket, self._begin)
             if answer is not None:
                 self.settled[id(ticket)] = answer
         if self.needs:
             load_needs(self.tx, merge_needs(self.needs), self.state)
 
-    def _ask_needs(self, ticket: Ticket) -> None:
+    def _begin(self, ticket: Ticket) -> None:
+        """Check 8, pause, comes after the replay (6) and before whatever a decision looks at."""
+        switch = _SWITCHES.get(ticket.call.operation)
+        if switch is not None:
+            if self.pauses is None:  # once per batch, and not at all for a batch of replays
+                self.pauses = read_pauses(self.tx)
+            stopped = self.pauses.stops(switch, *self._approves(ticket))
+            if stopped is not None:
+                raise Paused(switch=stopped)
         self.needs.append(ticket.op.needs(self.state, self.ctx))
+
+    def _approves(self, ticket: Ticket) -> tuple[str, ...]:
+        """A settle of a deal that waits for its GO would be the GO too."""
+        deal = self.state.deals.get(ticket.call.deal_id or "")
+        waits = deal is not None and deal.state == DealState.PROOF_READY
+        return (Switch.GO.value,) if waits else ()
 
     # --- answer ----------------------------------------------------------------------------------
 

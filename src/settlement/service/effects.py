@@ -6,9 +6,10 @@ Guarantees: an effect is marked `sent`, committed, before its rail is called; an
 (its lease was lost) or `unknown` is asked about, never sent, until the rail denies knowing it and
 its lookup lag has passed, and then it is sent under the same rail key; an answer is recorded only
 under the fence of the job's lease. Whatever is no proof is unknown, and is asked about without end.
+A new effect whose switch is paused is not sent; its job looks again later, and uses no attempt.
 Does not: move money (`RecordCharge`, `RecordPayout` do), or use an attempt for silence.
 
-Spec §6.4. Change colour: red.
+Spec §6.4, §17.3. Change colour: red.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from settlement.core.rows import Effect, EffectKind, EffectState, Job
 from settlement.faults import fault
 from settlement.service.answers import Answer
 from settlement.service.jobs import EFFECT
+from settlement.service.pauses import EFFECT_SWITCH, LOOK_AGAIN_SECONDS
 from settlement.store import effects as rows
+from settlement.store.pauses import read_pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -126,12 +129,33 @@ class EffectRunner:
                 final.append(job)
             else:
                 cases.append(_case(job, effect, self._rails[effect.rail]))
+        cases = self._hold_paused(tx, cases)
         to_send = [(c.effect, c.fence) for c in cases if not _open(c)]
         to_ask = [(c.effect, c.fence) for c in cases if _open(c)]
         marked = rows.mark_sent(tx, to_send) + rows.mark_asked(tx, to_ask)
         assert marked == len(cases), "the job's fence is above the effect's"
         self._jobs.finish_many_in(tx, final)
         return len(jobs), cases, tx.now_us
+
+    def _hold_paused(self, tx: Tx, cases: Sequence[_Case]) -> list[_Case]:
+        """Put down what would be sent while its switch is paused; asking goes on."""
+        if all(_open(case) for case in cases):
+            return list(cases)
+        pauses = read_pauses(tx)
+        if not pauses.on:
+            return list(cases)
+        go_on: list[_Case] = []
+        held: list[_Case] = []
+        for case in cases:
+            stopped = None if _open(case) else pauses.stops(EFFECT_SWITCH[case.effect.kind])
+            if stopped is None:
+                go_on.append(case)
+            else:
+                held.append(case)
+                delay_us = LOOK_AGAIN_SECONDS * SECOND_US
+                self._jobs.defer_in(tx, case.job, delay_us, f"paused: {stopped}")
+        rows.mark_paused(tx, [case.effect for case in held], LOOK_AGAIN_SECONDS)
+        return go_on
 
     # --- call ------------------------------------------------------------------------------------
 
@@ -155,8 +179,13 @@ class EffectRunner:
         ]
         if not denied:
             return
-        marks = [(case.effect, case.fence) for case in denied]
-        mine = self._db.transaction(lambda tx: rows.mark_sent_again(tx, marks))
+
+        def mark(tx: Tx) -> set[str]:
+            pauses = read_pauses(tx)  # sending anew is sending: what is paused is asked about only
+            free = [c for c in denied if pauses.stops(EFFECT_SWITCH[c.effect.kind]) is None]
+            return rows.mark_sent_again(tx, [(case.effect, case.fence) for case in free])
+
+        mine = self._db.transaction(mark)
         again = [case for case in denied if case.effect.effect_id in mine]
         for case in again:
             case.effect = replace(case.effect, state=EffectState.SENT)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from settlement.service.log_views import LogViews
     from settlement.store.database import Database
+    from settlement.store.health import Backlog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +45,20 @@ def figures(db: Database, log_views: LogViews) -> dict[str, Any]:
         lag_us = log_views.lag_us()
     except (SettlementError, StoreError) as error:
         return {"database_error": type(error).__name__}
-    oldest = backlog.outbox_oldest
-    waiting_us = 0 if oldest is None else max(0, backlog.now_us - parse_time(oldest))
     return {
         "queue_depth": backlog.jobs_ready,
+        "leased_jobs": backlog.jobs_leased,
         "dead_jobs": backlog.jobs_dead,
-        "oldest_outbox_ms": waiting_us // 1000,
+        "oldest_outbox_ms": _age_ms(backlog, backlog.outbox_oldest),
         "log_lag_ms": lag_us // 1000,
         "unknown_effects": backlog.unknown_effects,
+        "oldest_unknown_ms": _age_ms(backlog, backlog.unknown_oldest),
+        "paused": list(backlog.paused),
     }
+
+
+def _age_ms(backlog: Backlog, since: str | None) -> int:
+    return 0 if since is None else max(0, backlog.now_us - parse_time(since)) // 1000
 
 
 def database_checks(db: Database) -> dict[str, Check]:

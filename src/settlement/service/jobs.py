@@ -4,7 +4,8 @@ For: operations and use cases, which enqueue inside their transaction, and worke
 Guarantees: one job per (type, dedup key), ever; finish, fail, defer and renew take effect only
 while the caller's lease holds, which the row's fence proves: a worker that overslept changes
 nothing. Lease time is the database's. A job dies after its attempts or three lost leases, an
-effect job never: what a rail was asked must be found out.
+effect job never: what a rail was asked must be found out. A kind may have a time limit per attempt
+and a number of slots; a slot is a leased row, so it comes back with the lease of a dead holder.
 Does not: run anything; `edge/worker.py` does.
 
 Spec §9.1. Change colour: amber.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.clock import SECOND_US
@@ -35,6 +37,14 @@ LEASE_SECONDS: Final = 60
 _ERROR_CHARACTERS: Final = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What one type of job may take: time per attempt, and how many at once, everywhere."""
+
+    timeout_seconds: int | None = None
+    slots: int | None = None
+
+
 class JobQueue:
     """The job table. `randbelow` spreads retries; tests hand in their own."""
 
@@ -43,10 +53,12 @@ class JobQueue:
         db: Database,
         *,
         lease_seconds: int = LEASE_SECONDS,
+        kinds: Mapping[str, Kind] | None = None,
         randbelow: Callable[[int], int] = secrets.randbelow,
     ) -> None:
         self._db = db
         self._lease_us = lease_seconds * SECOND_US
+        self._kinds = dict(kinds or {})
         self._randbelow = randbelow
 
     @property
@@ -109,7 +121,23 @@ class JobQueue:
 
     def claim_in(self, tx: Tx, types: Sequence[str], limit: int, owner: str) -> list[Job]:
         """As `claim`, in the caller's transaction. First frees what dead owners held."""
+        limited = sorted(t for t in types if self._kind(t).slots is not None)
+        for job_type in limited:
+            tx.one("job_await_turn", job_type=job_type)
+        self.time_out_in(tx, types)
         tx.run("job_reclaim_expired", lost_max=LOST_LEASES_MAX, now=tx.now, now_us=tx.now_us)
+        taken: list[Job] = []
+        for job_type in limited:
+            slots = self._kind(job_type).slots or 0
+            used = tx.one("job_count_leased", job_type=job_type, slots=slots)["found"]
+            taken += self._take(tx, [job_type], min(limit - len(taken), slots - used), owner)
+        free = [job_type for job_type in types if job_type not in limited]
+        taken += self._take(tx, free, limit - len(taken), owner)
+        return sorted(taken, key=lambda job: job.job_id)
+
+    def _take(self, tx: Tx, types: Sequence[str], limit: int, owner: str) -> list[Job]:
+        if limit <= 0 or not types:
+            return []
         rows = tx.all(
             "job_claim_ready",
             types=list(types),
@@ -119,12 +147,56 @@ class JobQueue:
             now=tx.now,
             now_us=tx.now_us,
         )
-        return sorted((Job(**row) for row in rows), key=lambda job: (job.run_at_us, job.job_id))
+        return [Job(**row) for row in rows]
+
+    def _kind(self, job_type: str) -> Kind:
+        return self._kinds.get(job_type, _NO_LIMITS)
+
+    def time_out(self, types: Sequence[str]) -> int:
+        """Fail, as a timeout, what has been leased for longer than its kind may take; how many."""
+        return self._db.transaction(lambda tx: self.time_out_in(tx, types))
+
+    def time_out_in(self, tx: Tx, types: Sequence[str]) -> int:
+        """As `time_out`, in the caller's transaction."""
+        late = 0
+        for job_type in types:
+            seconds = self._kind(job_type).timeout_seconds
+            if seconds is not None:
+                late += tx.run(
+                    "job_time_out",
+                    job_type=job_type,
+                    started_us=tx.now_us - seconds * SECOND_US,
+                    run_at_us=tx.now_us + self.backoff_us(1),
+                    now=tx.now,
+                )
+        return late
+
+    def progress_in(self, tx: Tx, job: Job, reached: Mapping[str, Any]) -> None:
+        """Note how far a job has come, and renew its lease; raises LeaseLost.
+
+        What the caller writes in this transaction happens only while the lease holds.
+        """
+        _change(
+            tx,
+            job,
+            "job_progress",
+            progress=json.dumps(reached, sort_keys=True),
+            expires_us=tx.now_us + self._lease_us,
+            now_us=tx.now_us,
+        )
 
     def finish(self, job: Job, result: Mapping[str, Any] | None = None) -> None:
         """Done; raises LeaseLost when another holds it by now."""
+        self._db.transaction(lambda tx: self.finish_in(tx, job, result))
+
+    def progress(self, job: Job, reached: Mapping[str, Any]) -> None:
+        """As `progress_in`, in a transaction of its own."""
+        self._db.transaction(lambda tx: self.progress_in(tx, job, reached))
+
+    def finish_in(self, tx: Tx, job: Job, result: Mapping[str, Any] | None = None) -> None:
+        """As `finish`, in the transaction of what the job did. Raises LeaseLost."""
         text = None if result is None else json.dumps(result, sort_keys=True)
-        self._mine(job, "job_finish", result=text)
+        _change(tx, job, "job_finish", result=text)
 
     def finish_many_in(self, tx: Tx, jobs: Sequence[Job]) -> int:
         """Finish those still leased to the caller; how many that were."""
@@ -183,11 +255,8 @@ class JobQueue:
         """One job, if there is one."""
         return self._db.read(lambda tx: find_job(tx, job_id))
 
-    def _mine(self, job: Job, query: str, **values: Any) -> None:
-        def change(tx: Tx) -> None:
-            _change(tx, job, query, **values)
 
-        self._db.transaction(change)
+_NO_LIMITS: Final = Kind()
 
 
 def find_job(tx: Tx, job_id: str) -> Job | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from settlement.core.clock import SECOND_US, time_text
 from settlement.core.rows import Effect, EffectKind
 from settlement.core.state import Footprint, State
 from settlement.store.loading import load_footprint
@@ -58,6 +59,14 @@ def mark_sent_again(tx: Tx, marks: Sequence[Mark]) -> set[str]:
     ids, fences = _columns(marks)
     rows = tx.all("effect_mark_sent_again", ids=ids, fences=fences, now=tx.now)
     return {row["effect_id"] for row in rows}
+
+
+def mark_paused(tx: Tx, effects: Sequence[Effect], look_again_seconds: int) -> None:
+    """Let the payouts behind these say that they wait for a pause to end."""
+    payouts = [effect.payout_id for effect in effects if effect.payout_id is not None]
+    if payouts:
+        again = time_text(tx.now_us + look_again_seconds * SECOND_US)
+        tx.run("payout_mark_paused", ids=payouts, next_check_at=again, now=tx.now)
 
 
 def find_refusal(tx: Tx, deal_id: str, operation: str, key: str) -> Refusal | None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from settlement.store.pauses import read_pauses
+
 if TYPE_CHECKING:
     from settlement.store.database import Tx
 
@@ -24,21 +26,28 @@ class Backlog:
     now: str
     now_us: int
     jobs_ready: int
+    jobs_leased: int
     jobs_dead: int
     unknown_effects: int
+    unknown_oldest: str | None
     outbox_oldest: str | None
+    paused: tuple[str, ...]
 
 
 def read_backlog(tx: Tx) -> Backlog:
     """Count what waits."""
     oldest = tx.maybe("health_outbox_oldest")
+    unknown = tx.one("health_effects_unknown", limit=FIGURE_MAX)
     return Backlog(
         now=tx.now,
         now_us=tx.now_us,
         jobs_ready=tx.one("health_jobs_ready", limit=FIGURE_MAX)["found"],
+        jobs_leased=tx.one("health_jobs_leased", limit=FIGURE_MAX)["found"],
         jobs_dead=tx.one("health_jobs_dead", limit=FIGURE_MAX)["found"],
-        unknown_effects=tx.one("health_effects_unknown", limit=FIGURE_MAX)["found"],
+        unknown_effects=unknown["found"],
+        unknown_oldest=unknown["oldest"],
         outbox_oldest=oldest["timestamp"] if oldest is not None else None,
+        paused=read_pauses(tx).on,
     )
 
 

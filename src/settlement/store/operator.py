@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from settlement.store.database import MigrationRefused, StatementFailed
 from settlement.store.migrate import migrations_of
+from settlement.store.pauses import read_pauses
 
 if TYPE_CHECKING:
     from settlement.store.database import Database, Row, Tx
@@ -84,11 +85,33 @@ def last_head_time(db: Database) -> str | None:
     return time
 
 
-def effects(db: Database, state: str, limit: int) -> list[Row]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Rows of a list, the database's time, and what is paused then."""
+
+    rows: list[Row]
+    now_us: int
+    paused: tuple[str, ...]
+
+
+def effects(db: Database, state: str, limit: int) -> Listed:
     """The latest effects, in that state or in any when it is empty."""
-    return db.read(lambda tx: tx.all("operator_effects", state=state, limit=limit))
+    return _listed(db, "operator_effects", state, limit)
 
 
-def jobs(db: Database, state: str, limit: int) -> list[Row]:
+def jobs(db: Database, state: str, limit: int) -> Listed:
     """The latest jobs, in that state or in any when it is empty."""
-    return db.read(lambda tx: tx.all("operator_jobs", state=state, limit=limit))
+    return _listed(db, "operator_jobs", state, limit)
+
+
+def outbox(db: Database, state: str, limit: int) -> Listed:
+    """The messages in that state, oldest first."""
+    return _listed(db, "operator_outbox", state, limit)
+
+
+def _listed(db: Database, query: str, state: str, limit: int) -> Listed:
+    def read(tx: Tx) -> Listed:
+        rows = tx.all(query, state=state, limit=limit)
+        return Listed(rows=rows, now_us=tx.now_us, paused=read_pauses(tx).on)
+
+    return db.read(read)

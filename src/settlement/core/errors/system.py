@@ -103,7 +103,8 @@ class DatabaseUnavailable(Unavailable):
 class Paused(Unavailable):
     code = "paused"
     title = "Paused by the operator"
-    message = "{switch} is paused by the operator."
+    message = "{switch} is paused by the operator; nothing was done."
+    advice = "Send the same request again with the same key later."
     switch: str
 
 

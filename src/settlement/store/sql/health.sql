@@ -8,11 +8,15 @@ SELECT count(*) AS found FROM (
 -- name: health_jobs_dead
 SELECT count(*) AS found FROM (SELECT 1 FROM job WHERE status = 'dead' LIMIT :limit) AS counted;
 
+-- name: health_jobs_leased
+SELECT count(*) AS found FROM (SELECT 1 FROM job WHERE status = 'leased' LIMIT :limit) AS counted;
+
 -- name: health_outbox_oldest
 SELECT timestamp FROM outbox WHERE status = 'pending' ORDER BY seq LIMIT 1;
 
 -- name: health_effects_unknown
-SELECT count(*) AS found FROM (SELECT 1 FROM effect WHERE state = 'unknown' LIMIT :limit) AS counted;
+SELECT count(*) AS found, min(sent_at) AS oldest FROM (
+  SELECT sent_at FROM effect WHERE state = 'unknown' LIMIT :limit) AS counted;
 
 -- name: health_ping
 SELECT 1 AS alive;

@@ -1,3 +1,10 @@
+-- Claimers of a kind with a limit take turns until their commit: each must see the slots that the
+-- one before has taken.
+-- name: job_await_turn
+SELECT :job_type::text AS mine
+FROM (SELECT pg_advisory_xact_lock(hashtext('settlement/job/' || :job_type::text))) AS turn;
+
+-- While a job is leased `run_at_us` is when the lease began, which its time limit counts from.
 -- SKIP LOCKED: claimers do not wait for each other's rows. The inner read is MATERIALIZED, or the
 -- planner may run it again for every candidate and lease more than the limit.
 -- name: job_claim_ready
@@ -8,7 +15,7 @@ WITH ready AS MATERIALIZED (
 UPDATE job SET status = 'leased', attempts = attempts + 1, lease_owner = :owner,
   lease_fence = greatest(lease_fence + 1,
     (SELECT CAST(value AS bigint) FROM setting WHERE name = 'recovery_epoch') * 1099511627776 + 1),
-  lease_expires_us = :expires_us, updated_at = :now
+  lease_expires_us = :expires_us, run_at_us = :now_us, updated_at = :now
 FROM ready WHERE job.job_id = ready.job_id
 RETURNING job.job_id, job_type, deal_id, payload, dedup_key, status, attempts, max_attempts,
   lost_leases, run_at_us, lease_owner, lease_fence, lease_expires_us, last_error, result, created_at,

@@ -48,3 +48,24 @@ WHERE lease_owner = :owner AND status = 'leased';
 UPDATE job SET status = 'queued', attempts = 0, lost_leases = 0, run_at_us = :now_us,
   last_error = :reason, updated_at = :now
 WHERE job_id = :job_id AND status IN ('dead', 'cancelled');
+
+-- A slot of a kind with a limit is a leased row of that kind: it comes back with the lease,
+-- whatever became of the holder. The caller has freed what had expired.
+-- name: job_count_leased
+SELECT count(*) AS found FROM (
+  SELECT 1 FROM job WHERE status = 'leased' AND job_type = :job_type LIMIT :slots) AS counted;
+
+-- Over its time: a failed attempt. What the holder says later meets no row.
+-- name: job_time_out
+UPDATE job SET
+  status = CASE WHEN attempts >= max_attempts THEN 'dead' ELSE 'retry' END,
+  run_at_us = :run_at_us, lease_owner = NULL, lease_expires_us = NULL,
+  last_error = 'timeout', updated_at = :now
+WHERE status = 'leased' AND job_type = :job_type AND job_type <> 'effect'
+  AND run_at_us <= :started_us;
+
+-- How far a leased job has come, and a sign of life. The next attempt finds it.
+-- name: job_progress
+UPDATE job SET result = :progress, lease_expires_us = :expires_us, updated_at = :now
+WHERE job_id = :job_id AND lease_fence = :fence AND status = 'leased'
+  AND lease_expires_us > :now_us;

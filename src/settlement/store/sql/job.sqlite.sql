@@ -1,9 +1,13 @@
 -- The transaction is IMMEDIATE: no other claimer is at work, so rows need no locks of their own.
+-- name: job_await_turn
+SELECT :job_type AS mine;
+
+-- While a job is leased `run_at_us` is when the lease began, which its time limit counts from.
 -- name: job_claim_ready
 UPDATE job SET status = 'leased', attempts = attempts + 1, lease_owner = :owner,
   lease_fence = max(lease_fence + 1,
     (SELECT CAST(value AS INTEGER) FROM setting WHERE name = 'recovery_epoch') * 1099511627776 + 1),
-  lease_expires_us = :expires_us, updated_at = :now
+  lease_expires_us = :expires_us, run_at_us = :now_us, updated_at = :now
 WHERE job_id IN (
   SELECT job_id FROM job
   WHERE status IN ('queued', 'retry') AND run_at_us <= :now_us

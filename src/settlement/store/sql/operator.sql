@@ -1,18 +1,27 @@
 -- What an operator looks at: effects, jobs, and what the database says of itself.
 
+-- Payloads, destinations and plans stay where they are: a list is for reading over a shoulder.
 -- name: operator_effects
-SELECT effect_id, kind, deal_id, rail, asset, amount_minor, state, ask_count, rail_ref, refusal,
-  created_at, updated_at
-FROM effect
-WHERE (:state = '' OR state = :state)
-ORDER BY effect_id DESC LIMIT :limit;
+SELECT e.effect_id, e.kind, e.deal_id, e.rail, e.asset, e.amount_minor, e.state, e.ask_count,
+  e.rail_ref, e.refusal, e.sent_at, e.asked_at, e.created_at, e.updated_at, j.last_error,
+  j.status AS job_status, j.run_at_us AS job_run_at_us
+FROM effect AS e LEFT JOIN job AS j ON j.job_type = 'effect' AND j.dedup_key = e.effect_id
+WHERE (:state = '' OR e.state = :state)
+ORDER BY e.effect_id DESC LIMIT :limit;
 
 -- name: operator_jobs
-SELECT job_id, job_type, deal_id, status, attempts, max_attempts, lost_leases, last_error,
-  created_at, updated_at
+SELECT job_id, job_type, deal_id, status, attempts, max_attempts, lost_leases, run_at_us,
+  lease_owner, lease_expires_us, last_error, created_at, updated_at
 FROM job
 WHERE (:state = '' OR status = :state)
 ORDER BY job_id DESC LIMIT :limit;
+
+-- name: operator_outbox
+SELECT seq, outbox_id, deal_id, event_type, status, attempts, next_attempt_us, last_error,
+  timestamp AS created_at, emitted_at
+FROM outbox
+WHERE status = :state
+ORDER BY seq LIMIT :limit;
 
 -- name: operator_probe
 -- Writes what is there already: proves that a commit can be made, and changes nothing.

@@ -18,6 +18,7 @@ from settlement import __version__
 from settlement.edge.http import promises
 from settlement.edge.http.answers import reply
 from settlement.edge.http.auth import ACCESS_OPT, KEY_IGNORED, PUBLIC
+from settlement.edge.http.operations_metrics import refresh
 from settlement.edge.http.request import EdgeRequest
 from settlement.edge.http.routing import endpoint
 from settlement.service import health
@@ -95,6 +96,7 @@ class Metrics(PrometheusController):
     path = "/metrics"
     opt = {ACCESS_OPT: KEY_IGNORED}  # noqa: RUF012  # the framework's attribute
     include_in_schema = False
+    before_request = staticmethod(refresh)
 
 
 ROUTES = (get_health, get_ready, get_info, Metrics)

@@ -1,0 +1,92 @@
+"""Workers are killed at random and replaced while a queue drains: each effect happens once.
+
+Four processes, one killed every half second. A kill falls before, inside and after the transaction
+that makes the effect, and between it and the end of the job.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.service.jobs import JobQueue
+from tests.support.logs import raw_sql
+from tests.support.murder_worker import JOB_TYPE, start_worker
+from tests.support.notes import opened
+from tests.support.raw import open_raw
+
+if TYPE_CHECKING:
+    from settlement.store.database import Database, Tx
+
+WORKERS = 4
+KILL_SECONDS = 0.5
+
+
+def fill(db: Database, count: int) -> None:
+    queue = JobQueue(db)
+
+    def put(tx: Tx) -> None:
+        for n in range(count):
+            queue.enqueue(tx, JOB_TYPE, f"deal_{n}")
+
+    db.transaction(put)
+
+
+def column(url: str, query: str) -> list[object]:
+    with open_raw(url) as raw:
+        return [row[0] for row in raw.rows(query)]
+
+
+def murder(url: str, seconds: float) -> int:
+    """Kill a worker every half second until nothing is left to do; how many were killed."""
+    workers = [start_worker(url) for _ in range(WORKERS)]
+    killed, deadline = 0, time.monotonic() + seconds
+    try:
+        while column(url, "SELECT 1 FROM job WHERE status NOT IN ('done', 'dead') LIMIT 1"):
+            assert time.monotonic() < deadline, "the queue does not drain"
+            with suppress(subprocess.TimeoutExpired):
+                workers[0].wait(KILL_SECONDS)
+            victim = workers.pop(0)  # the oldest, which is at work
+            assert victim.poll() is None, "a worker ended by itself"
+            victim.kill()
+            victim.wait()
+            killed += 1
+            workers.append(start_worker(url))
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    return killed
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(
+    ("jobs", "seconds"),
+    [
+        pytest.param(300, 120),
+        pytest.param(10_000, 1500, marks=[pytest.mark.long, pytest.mark.timeout(1600)]),
+    ],
+)
+def test_each_effect_happens_once_while_workers_are_murdered(
+    database_url: str, jobs: int, seconds: int
+) -> None:
+    """Broken build: the effect commits apart from the fence, so the next attempt repeats it; a
+    killed worker's lease is never taken over, so its job is stuck; or the job is finished before
+    its effect, so a kill loses it."""
+    with opened(database_url) as db:
+        fill(db, jobs)
+        raw_sql(database_url, "CREATE TABLE made (job_id TEXT NOT NULL)")
+        killed = murder(database_url, seconds)
+        made = Counter(column(database_url, "SELECT job_id FROM made"))
+        states = Counter(column(database_url, "SELECT status FROM job"))
+        lost = sum(int(str(n)) for n in column(database_url, "SELECT lost_leases FROM job"))
+    assert states == {"done": jobs}
+    assert len(made) == jobs
+    assert set(made.values()) == {1}
+    assert killed >= 3
+    assert lost >= 1, "no kill fell on a job at work, so nothing was tried"
