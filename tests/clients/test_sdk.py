@@ -71,7 +71,6 @@ def test_registering_gives_an_identity_and_a_key(either_sdk: SyncSdk | AsyncSdk)
     assert again["api_key"] != body["api_key"]
 
 
-@pytest.mark.xfail(reason="keys of actors (contract §5.7) are not enrolled anywhere yet")
 def test_a_signing_key_can_be_enrolled_with_the_registration(sdk: SyncSdk) -> None:
     """Catches: a public key taken and forgotten; the client would sign for nobody."""
     pair = SigningKeypair.generate(print_notice=False)

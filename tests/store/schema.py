@@ -94,5 +94,6 @@ def unique_keys(raw: Raw) -> set[tuple[str, str]]:
 
 def parameters(text: str, kind: str) -> list[str]:
     """Names of a statement's parameters in order of first appearance."""
-    pattern = r":([a-z_]+)" if kind == "sqlite" else r"%\(([a-z_]+)\)s"
+    name = "([a-z_][a-z0-9_]*)"
+    pattern = f":{name}" if kind == "sqlite" else rf"%\({name}\)s"
     return list(dict.fromkeys(re.findall(pattern, text)))

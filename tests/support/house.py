@@ -92,7 +92,9 @@ class Play:
             scopes=frozenset(FIRST_SCOPES),
         )
 
-    def proof(self, seller: Principal, price_minor: int = 10_000) -> dict[str, Any]:
+    def proof(
+        self, seller: Principal, price_minor: int = 10_000, policy: str = "[]"
+    ) -> dict[str, Any]:
         """A new deal with a proof pack; its result and its quote."""
         assert seller.agent_id is not None
         quote_id = "quote_" + secrets.token_hex(16)
@@ -109,6 +111,7 @@ class Play:
                 proof_data_text=j_text(dict(PROOF_DATA)),
                 scope_summary="Landing page",
                 price_minor=price_minor,
+                policy=policy,
             )
         )
         return {**result, "quote_id": quote_id}

@@ -85,7 +85,7 @@ class World:
     volumes: list[Any]
     parties: set[tuple[str, str, str]]
     proofs: dict[str, int]
-    scores: dict[str, int]
+    scores: dict[tuple[str, str], int]
     claims: dict[tuple[str, str, str], Any]
     jobs: list[Any]
     books: Books
@@ -158,7 +158,7 @@ class World:
         for deal_id in needs.parties:
             state.parties[deal_id] = frozenset((a, r) for d, a, r in self.parties if d == deal_id)
         state.proofs.update({key: self.proofs.get(key, 0) for key in needs.proofs})
-        state.scores.update({key: self.scores[key] for key in needs.scores if key in self.scores})
+        state.scores.update({key: self.scores.get(key, 5000) for key in needs.scores})
 
     def _head(self, deal_id: str) -> ChainHead:
         chain = self.books.chains[deal_id]

@@ -99,6 +99,7 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         EventType(
             name="AGENT_REGISTERED",
             members={"agent_id": _TEXT, "name_hash": _TEXT, "key_id": _TEXT},
+            optional={"signing_key_id": _TEXT, "signing_key_digest": _TEXT},
         ),
         EventType(
             name="PROOF_READY",

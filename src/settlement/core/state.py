@@ -60,7 +60,7 @@ class Needs:
     destinations: (owner, destination id or None for all of the owner's, newest first).
     settlements: with its payees. parties, latest_proof_n: per deal id.
     known_receipts: (receipt_digest, authority). events: by event id.
-    scores: OCS of an agent in hundredths; left out when nobody computes it yet.
+    scores: (agent id, asset), the OCS of a seller in hundredths.
     """
 
     accounts: tuple[tuple[str, str], ...] = ()
@@ -76,7 +76,7 @@ class Needs:
     parties: tuple[str, ...] = ()
     proofs: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
-    scores: tuple[str, ...] = ()
+    scores: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class State:
     parties: Loaded[str, frozenset[tuple[str, str]]] = field(default_factory=Loaded)
     proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
-    scores: Loaded[str, int] = field(default_factory=Loaded)
+    scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
     #: (agent, asset) -> its keys in `volumes`, as of when there were `_indexed` of them.
     _windows: dict[tuple[str, str], list[tuple[str, str, str]]] = field(default_factory=dict)
     _indexed: int = 0

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from settlement.core.actor_keys import ActorKey
     from settlement.core.rows import (
         Account,
         Agent,
@@ -68,6 +69,7 @@ class WriteSet:
 
     agents: list[Agent] = field(default_factory=list)
     api_keys: list[ApiKey] = field(default_factory=list)
+    actor_keys: list[ActorKey] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)  # before the deals whose heads they are
     deals_new: list[Deal] = field(default_factory=list)
     deals_changed: list[Deal] = field(default_factory=list)

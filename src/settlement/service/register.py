@@ -2,7 +2,7 @@
 
 Guarantees: the key's 32 secret bytes come from the operating system's generator; only its digest
 leaves this module inside the operation; the plaintext is the caller's to show, once.
-Does not: enrol signing keys, or make operators (an operator grants those by hand).
+Does not: rotate signing keys, or make operators (an operator grants those by hand).
 
 Spec §12.1, contract §2.1. Change colour: red.
 """
@@ -15,6 +15,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from settlement.core.actor_keys import ActorKey, check_public_key
 from settlement.core.ids import AgentId, KeyId
 from settlement.core.keys import KEY_ID_HEX, KEY_PREFIX, SECRET_BYTES, format_key, key_digest
 from settlement.core.operations import Register
@@ -52,6 +53,7 @@ class Profile:
     description: str = ""
     api_endpoint: str = ""
     owner_email: str = ""
+    public_key_base64: str | None = None  # an Ed25519 public key to enrol at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,25 @@ def new_registration(principal: Principal, profile: Profile, *, now: str) -> Reg
         rotated_from=None,
         revoked_at=None,
     )
-    return Registration(
-        operation=Register(principal=principal, agent=agent, key=key), api_key=api_key
+    operation = Register(
+        principal=principal,
+        agent=agent,
+        key=key,
+        signing_key=_signing_key(agent_id, profile.public_key_base64, now),
+    )
+    return Registration(operation=operation, api_key=api_key)
+
+
+def _signing_key(agent_id: str, public_key_base64: str | None, now: str) -> ActorKey | None:
+    if public_key_base64 is None:
+        return None
+    return ActorKey(
+        key_id=new_id(KeyId.prefix),
+        actor_id=agent_id,
+        actor_type="agent",
+        key_class="production",
+        public_key_base64=check_public_key(public_key_base64),
+        status="active",
+        issued_at=now,
+        revoked_at=None,
     )

@@ -11,28 +11,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from settlement.core.clock import parse_time, window_start
+from settlement.core.clock import window_start
 from settlement.core.errors import AgentNotFound
 from settlement.core.money import Asset, format_exact
 from settlement.core.reputation import (
     START_HUNDREDTHS,
     OcsTier,
-    Outcome,
     hundredths_text,
     score_hundredths,
     tier_of,
 )
-from settlement.core.rows import Account, Agent, DealState
 from settlement.store import agents as rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from settlement.core.principal import Principal
-    from settlement.store.agents import DealOutcome
+    from settlement.core.rows import Account, Agent
     from settlement.store.database import Database, Tx
 
-OUTCOMES_MAX: Final = 1000
 #: An elite or trusted agent shows the badge from this many settlements on.
 BADGE_SETTLEMENTS: Final = 5
 _BADGE_TIERS: Final = frozenset({"elite", "trusted"})
@@ -68,8 +63,7 @@ def reputation(db: Database, agent_id: str, asset: str) -> dict[str, Any]:
     def read(tx: Tx) -> dict[str, Any]:
         agent = get_agent(tx, agent_id)
         volume = rows.volume_of(tx, agent_id, asset, window_start(tx.now_us))
-        recent = rows.recent_outcomes(tx, agent_id, asset, OUTCOMES_MAX)
-        score = score_hundredths(_counting(recent, tx.now_us))
+        score = score_hundredths(rows.counting_outcomes(tx, agent_id, asset))
         shown = standing(score)
         badge = shown["tier"] in _BADGE_TIERS and volume.entries >= BADGE_SETTLEMENTS
         return {
@@ -83,18 +77,6 @@ def reputation(db: Database, agent_id: str, asset: str) -> dict[str, Any]:
         }
 
     return db.read(read)
-
-
-def _counting(outcomes: Iterable[DealOutcome], now_us: int) -> list[Outcome]:
-    """Deals that say something about the seller: no open ones, none with itself, none disputed."""
-    return [
-        Outcome(counterparty=one.buyer_id, good=True, age_us=now_us - parse_time(one.at))
-        for one in outcomes
-        if not one.open
-        and one.buyer_id is not None
-        and one.buyer_id != one.seller_id
-        and one.state == DealState.SETTLED
-    ]
 
 
 def balances(db: Database, agent_id: str, caller: Principal) -> dict[str, Any]:

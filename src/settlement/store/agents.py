@@ -10,12 +10,17 @@ Change colour: amber.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from settlement.core.rows import Account, Agent
+from settlement.core.clock import parse_time
+from settlement.core.reputation import Outcome
+from settlement.core.rows import Account, Agent, DealState
 
 if TYPE_CHECKING:
     from settlement.store.database import Tx
+
+#: Older ones than the latest thousand weigh little, and asking must cost the same for everybody.
+OUTCOMES_MAX: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,21 @@ def recent_outcomes(tx: Tx, agent_id: str, asset: str, limit: int) -> list[DealO
     """The latest settled deals of a seller, newest first."""
     rows = tx.all("agents_outcomes_recent", agent_id=agent_id, asset=asset, limit=limit)
     return [DealOutcome(**row) for row in rows]
+
+
+def counting_outcomes(tx: Tx, agent_id: str, asset: str) -> list[Outcome]:
+    """Deals that say something about a seller (spec §15), the latest thousand at most.
+
+    No open ones, none with itself or an unknown buyer, none that did not stay settled.
+    """
+    return [
+        Outcome(counterparty=one.buyer_id, good=True, age_us=tx.now_us - parse_time(one.at))
+        for one in recent_outcomes(tx, agent_id, asset, OUTCOMES_MAX)
+        if not one.open
+        and one.buyer_id is not None
+        and one.buyer_id != one.seller_id
+        and one.state == DealState.SETTLED
+    ]
 
 
 def accounts_of(tx: Tx, agent_id: str) -> list[Account]:

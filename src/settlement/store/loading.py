@@ -15,6 +15,7 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from settlement.core.reputation import score_hundredths
 from settlement.core.rows import (
     Account,
     Agent,
@@ -32,6 +33,7 @@ from settlement.core.rows import (
     SettlementPayee,
 )
 from settlement.core.state import ChainHead, ReceiptSummary, SettlementView, VolumePoint
+from settlement.store.agents import counting_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,6 +69,9 @@ def load_needs(tx: Tx, needs: Needs, state: State) -> None:
     _destinations(tx, needs.destinations, state)
     _settlements(tx, needs.settlements, state)
     _deal_parts(tx, needs, state)
+    for agent_id, asset in needs.scores:  # only deals whose policy asks for one
+        outcomes = counting_outcomes(tx, agent_id, asset)
+        state.scores[agent_id, asset] = score_hundredths(outcomes)
 
 
 def load_claims(tx: Tx, keys: Sequence[ClaimKey]) -> dict[ClaimKey, Claim]:

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from settlement.core import rows
+from settlement.core.actor_keys import ActorKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,6 +64,7 @@ def _insert(query: str, row: type[Any], *sort: str) -> _Insert:
 
 _AGENT: Final = _insert("agent_insert", rows.Agent)
 _API_KEY: Final = _insert("api_key_insert", rows.ApiKey)
+_ACTOR_KEY: Final = _insert("actor_key_insert", ActorKey)
 _DEAL: Final = _insert("deal_insert", rows.Deal, "deal_id")
 _PARTY: Final = _insert("party_insert", rows.Party, "deal_id", "agent_id", "role")
 _PROOF: Final = _insert("proof_insert", rows.Proof)
@@ -116,6 +118,7 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     deals_new, deals_changed = _fold_deals(writes)
     yield from _put(_AGENT, writes.agents)
     yield from _put(_API_KEY, writes.api_keys)
+    yield from _put(_ACTOR_KEY, writes.actor_keys)
     yield from _put(_EVENT, writes.events)
     yield from _put(_PENDING, writes.events)
     yield from _put(_DEAL, deals_new)

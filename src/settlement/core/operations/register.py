@@ -22,6 +22,8 @@ from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
 
 if TYPE_CHECKING:
+    from settlement.core.actor_keys import ActorKey
+    from settlement.core.canonical import Json
     from settlement.core.principal import Principal
     from settlement.core.rows import Agent, ApiKey, Deal
 
@@ -35,6 +37,7 @@ class Register:
     principal: Principal
     agent: Agent
     key: ApiKey
+    signing_key: ActorKey | None = None
     sent_key: str | None = None  # accepted and ignored
 
     def call(self) -> Call:
@@ -60,6 +63,12 @@ class Register:
         agent = replace(self.agent, created_at=ctx.now)
         writes.agents.append(agent)
         writes.api_keys.append(replace(self.key, agent_id=agent.agent_id, created_at=ctx.now))
+        signing: dict[str, Json] = {}
+        if self.signing_key is not None:
+            signing_key = replace(self.signing_key, issued_at=ctx.now)
+            writes.actor_keys.append(signing_key)
+            signing["signing_key_id"] = signing_key.key_id
+            signing["signing_key_digest"] = sha256_hex(signing_key.public_key_base64)
         chain = Chain(
             deal_id=system_stream(agent.agent_id), version=0, head_hash="", ctx=ctx, writes=writes
         )
@@ -73,6 +82,7 @@ class Register:
                 "agent_id": agent.agent_id,
                 "name_hash": sha256_hex(agent.name),
                 "key_id": self.key.key_id,
+                **signing,
             },
         )
         result = {

@@ -134,7 +134,7 @@ class Settle:
             named["accounts"] += tuple(balances)
         if policy_is_due(deal):
             named["receipts"] = (self.deal_id,)
-            named["scores"] = (seller_id,) if seller_id is not None else ()
+            named["scores"] = ((seller_id, deal.asset),) if seller_id is not None else ()
         return Needs(parties=(self.deal_id,), **named)
 
     def decide(self, state: State, ctx: Context) -> Decision:

@@ -29,6 +29,7 @@ from settlement.core.errors import (
 from settlement.core.money import Asset, format_exact
 from settlement.core.operations._common import (
     BUYER,
+    SELLER,
     get_deal,
     own_key,
     policy_is_due,
@@ -107,8 +108,8 @@ def _pays_its_buyer(deal: Deal, payees: Sequence[Named]) -> bool:
     return any(deal.buyer_id == payee.agent_id for payee in payees)
 
 
-def _check_amount(op: Settle, deal: Deal, *, approving: bool) -> int:
-    if not approving:
+def _check_amount(op: Settle, deal: Deal, approves: str | None) -> int:
+    if approves is None:
         assert deal.gross_minor is not None, "an approved deal has its gross"
         if op.amount_minor is not None and op.amount_minor != deal.gross_minor:
             raise AmountMismatch(
@@ -120,6 +121,11 @@ def _check_amount(op: Settle, deal: Deal, *, approving: bool) -> int:
     gross_minor = op.amount_minor or deal.price_minor
     if not gross_minor:
         raise AmountRequired(deal_id=deal.deal_id)
+    if approves == BUYER and gross_minor < deal.price_minor:
+        # Less than the price is agreed by GO, whose quote the seller gave to whom it chose.
+        raise AmountMismatch(
+            deal_id=deal.deal_id, approved_minor=deal.price_minor, named_minor=gross_minor
+        )
     return gross_minor
 
 
@@ -134,9 +140,7 @@ def _check_policy(state: State, deal: Deal, seller_id: str, gross_minor: int) ->
     }
     if summary.best_confidence is not None:
         facts["verifier_confidence"] = Decimal(summary.best_confidence)
-    score = state.scores.get(seller_id)
-    if score is not None:
-        facts["ocs_min"] = Decimal(score) / 100
+    facts["ocs_min"] = Decimal(state.scores[seller_id, deal.asset]) / 100
     asset = Asset.parse(deal.asset)
     if asset.currency == "USD":
         facts["amount_max_usd"] = Decimal(format_exact(gross_minor, asset))
@@ -146,8 +150,15 @@ def _check_policy(state: State, deal: Deal, seller_id: str, gross_minor: int) ->
 # --- funds ---------------------------------------------------------------------------------------
 
 
-def _consenting_buyer(deal: Deal) -> str | None:
-    """The buyer, if its own key approved: a name or a quote is no consent to draw on a balance."""
+def _payer(op: Settle, deal: Deal, role: str) -> str | None:
+    """Whose balance may pay: the calling buyer's, or that of the buyer whose own key approved.
+
+    A name or a quote is no consent, nor is the approval of a mere name meant for who claims it.
+    """
+    if role == BUYER:
+        return own_key(op.principal)
+    if role == SELLER and deal.seller_id is None:
+        return None
     by_own_key = deal.approval_authority == "key" and deal.approved_by == deal.buyer_id
     return deal.buyer_id if by_own_key else None
 
@@ -186,7 +197,7 @@ def check_settle(op: Settle, state: State, ctx: Context) -> Checked:
     seller_id = seller_of(op, deal, payees)
     assert seller_id is not None, "somebody is paid"
     # 12 amount, fee, policy
-    gross_minor = _check_amount(op, deal, approving=approves is not None)
+    gross_minor = _check_amount(op, deal, approves)
     if approves is None:
         quote = quote_pinned(deal)
     else:
@@ -196,8 +207,7 @@ def check_settle(op: Settle, state: State, ctx: Context) -> Checked:
     _check_policy(state, deal, seller_id, gross_minor)
     # 13 funds
     binds_buyer = role == BUYER and deal.buyer_id is None
-    payer = own_key(op.principal) if role == BUYER else _consenting_buyer(deal)
-    source = _find_source(op, state, deal, payer, gross_minor, ctx)
+    source = _find_source(op, state, deal, _payer(op, deal, role), gross_minor, ctx)
     return Checked(
         deal=deal,
         role=role,

@@ -87,9 +87,9 @@ def check_party(op: Settle, state: State, deal: Deal, payees: Sequence[Named], c
     if role is None:
         raise PartyMismatch(deal_id=deal.deal_id)
     agents = {payee.agent_id for payee in payees}
-    # One payee is the seller; of several, only the seller may leave itself out.
-    may_leave_out = op.splits is not None and role in (SELLER, OPERATOR)
-    if deal.seller_id is not None and deal.seller_id not in agents and not may_leave_out:
+    # Who bought from a seller pays that seller: only the seller gives parts of its net away.
+    may_divide = op.splits is not None and role in (SELLER, OPERATOR)
+    if deal.seller_id is not None and agents != {deal.seller_id} and not may_divide:
         raise PartyMismatch(deal_id=deal.deal_id)
     return role
 

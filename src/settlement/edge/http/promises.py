@@ -69,6 +69,7 @@ class Registered(Answer):
     escrow_requirement: Decimal
     protocol_fee: str
     passport: dict[str, Any] | None
+    signing: dict[str, Any] | None = None  # when a public key was sent
 
 
 class Reputation(Answer):

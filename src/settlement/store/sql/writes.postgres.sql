@@ -19,6 +19,13 @@ SELECT unnest(:key_prefix::text[]), unnest(:key_id::text[]), unnest(:agent_id::t
   unnest(:status::text[]), unnest(:created_at::text[]), unnest(:expires_at::text[]),
   unnest(:grace_until::text[]), unnest(:rotated_from::text[]), unnest(:revoked_at::text[]);
 
+-- name: actor_key_insert
+INSERT INTO actor_key (key_id, actor_id, actor_type, key_class, public_key_base64, status,
+  issued_at, revoked_at)
+SELECT unnest(:key_id::text[]), unnest(:actor_id::text[]), unnest(:actor_type::text[]),
+  unnest(:key_class::text[]), unnest(:public_key_base64::text[]), unnest(:status::text[]),
+  unnest(:issued_at::text[]), unnest(:revoked_at::text[]);
+
 -- name: event_insert
 INSERT INTO event (deal_id, version, event_id, event_type, actor_id, actor_role, counterparty_id,
   amount_minor, asset, source, timestamp, payload, actor_signature, prev_hash, hash)

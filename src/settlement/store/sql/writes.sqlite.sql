@@ -13,6 +13,12 @@ INSERT INTO api_key (key_prefix, key_id, agent_id, name, digest, scopes, status,
 VALUES (:key_prefix, :key_id, :agent_id, :name, :digest, :scopes, :status, :created_at,
   :expires_at, :grace_until, :rotated_from, :revoked_at);
 
+-- name: actor_key_insert
+INSERT INTO actor_key (key_id, actor_id, actor_type, key_class, public_key_base64, status,
+  issued_at, revoked_at)
+VALUES (:key_id, :actor_id, :actor_type, :key_class, :public_key_base64, :status,
+  :issued_at, :revoked_at);
+
 -- name: event_insert
 INSERT INTO event (deal_id, version, event_id, event_type, actor_id, actor_role, counterparty_id,
   amount_minor, asset, source, timestamp, payload, actor_signature, prev_hash, hash)

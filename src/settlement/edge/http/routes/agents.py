@@ -8,8 +8,6 @@ Contract §2.1, §3.4. Change colour: amber.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar.params import FromPath, JSONBody
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
 NAME_CHARS_MAX: Final = 200
 CAPABILITIES_MAX: Final = 100
-_KEY_BYTES: Final = 32
 _NUMBERS: Final = ("ocs", "escrow_requirement", "multiplier")
 
 
@@ -47,7 +44,6 @@ _NUMBERS: Final = ("ocs", "escrow_requirement", "multiplier")
 )
 async def register(request: EdgeRequest, data: JSONBody[schemas.RegisterBody]) -> ASGIResponse:
     """Register an agent; answers its id and, this once, its API key."""
-    _check_public_key(data.public_key_base64)
     profile = Profile(
         name=schemas.free_text(data.name, "name", NAME_CHARS_MAX),
         agent_type=schemas.word(data.agent_type, "agent_type"),
@@ -55,6 +51,7 @@ async def register(request: EdgeRequest, data: JSONBody[schemas.RegisterBody]) -
         description=schemas.free_text(data.description, "description"),
         api_endpoint=schemas.free_text(data.api_endpoint, "api_endpoint", 2000),
         owner_email=schemas.free_text(data.owner_email, "owner_email", 320),
+        public_key_base64=data.public_key_base64 or None,
     )
     made = new_registration(request.principal, profile, now=time_text(SystemClock().now_us()))
     answer = await request.services.engine.answer(made.operation)
@@ -66,6 +63,14 @@ async def register(request: EdgeRequest, data: JSONBody[schemas.RegisterBody]) -
         "protocol_fee": fee_line(request.services.rules),
         "passport": None,
     }
+    signing_key = made.operation.signing_key
+    if signing_key is not None:
+        members["signing"] = {
+            "key_id": signing_key.key_id,
+            "key_class": signing_key.key_class,
+            "algorithm": "Ed25519",
+            "status": signing_key.status,
+        }
     return reply(members)
 
 
@@ -77,17 +82,6 @@ def _capabilities(sent: Sequence[str]) -> Sequence[str]:
     if len(sent) > CAPABILITIES_MAX:
         raise InvalidField(field="capabilities", reason=f"more than {CAPABILITIES_MAX} entries")
     return [schemas.free_text(one, "capabilities", NAME_CHARS_MAX) for one in sent]
-
-
-def _check_public_key(text: str | None) -> None:
-    if text is None:
-        return
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) != _KEY_BYTES:
-        raise InvalidField(field="public_key_base64", reason="not 32 bytes in base64")
 
 
 @endpoint("GET", "/protocol/reputation/{agent_id:str}", access=PUBLIC, answer=promises.Reputation)

@@ -47,6 +47,20 @@ CREATE TABLE api_key (
 );
 CREATE INDEX api_key_by_agent ON api_key (agent_id);
 
+CREATE TABLE actor_key (
+  key_id text COLLATE "C" NOT NULL PRIMARY KEY,
+  actor_id text COLLATE "C" NOT NULL REFERENCES agent (agent_id),
+  actor_type text COLLATE "C" NOT NULL,
+  key_class text COLLATE "C" NOT NULL,
+  public_key_base64 text COLLATE "C" NOT NULL,
+  status text COLLATE "C" NOT NULL
+    CONSTRAINT actor_key_status CHECK (status IN ('active', 'revoked')),
+  issued_at text COLLATE "C" NOT NULL,
+  revoked_at text COLLATE "C",
+  CONSTRAINT actor_key_revoked_at CHECK ((status = 'revoked') = (revoked_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX actor_key_active ON actor_key (actor_id) WHERE status = 'active';
+
 CREATE TABLE deal (
   deal_id text COLLATE "C" NOT NULL PRIMARY KEY,
   state text COLLATE "C" NOT NULL

@@ -41,6 +41,19 @@ CREATE TABLE api_key (
 ) STRICT;
 CREATE INDEX api_key_by_agent ON api_key (agent_id);
 
+CREATE TABLE actor_key (
+  key_id TEXT NOT NULL PRIMARY KEY,
+  actor_id TEXT NOT NULL REFERENCES agent (agent_id),
+  actor_type TEXT NOT NULL,
+  key_class TEXT NOT NULL,
+  public_key_base64 TEXT NOT NULL,
+  status TEXT NOT NULL CONSTRAINT actor_key_status CHECK (status IN ('active', 'revoked')),
+  issued_at TEXT NOT NULL,
+  revoked_at TEXT,
+  CONSTRAINT actor_key_revoked_at CHECK ((status = 'revoked') = (revoked_at IS NOT NULL))
+) STRICT;
+CREATE UNIQUE INDEX actor_key_active ON actor_key (actor_id) WHERE status = 'active';
+
 CREATE TABLE deal (
   deal_id TEXT NOT NULL PRIMARY KEY,
   state TEXT NOT NULL
