@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Final
 
 from settlement.config import SIMULATED, ConfigError, Settings
 from settlement.core.operation import Rules
+from settlement.edge.rails.inbound import SimulatedInbound
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.edge.worker import Loop, Worker, has_events, has_jobs
 from settlement.service.bundles import Bundles
 from settlement.service.effects import EffectRunner
 from settlement.service.engine import Engine
+from settlement.service.inbox import Inbox
 from settlement.service.jobs import JobQueue
 from settlement.service.log import LogSettings, Sequencer
 from settlement.service.log_views import LogViews
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from settlement.core.clock import Clock
     from settlement.core.errors import BehindCheckpoint
+    from settlement.core.inbound import Inbound
     from settlement.core.rail import Rail
     from settlement.signing import Signer
     from settlement.store.database import Database
@@ -65,6 +68,7 @@ class Services:
     rails: Mapping[str, Rail]
     effects: EffectRunner
     outbox: Outbox
+    inbox: Inbox
     worker: Worker
     #: Why this process writes nothing, if it does not.
     behind: BehindCheckpoint | None = None
@@ -139,8 +143,10 @@ def _connect(
     bundles = Bundles(db, sequencer, signer)
     effects = EffectRunner(db, engine, jobs, rails, owner=owner)
     outbox = Outbox(db)
+    inbox = Inbox(db, engine, jobs, _inbounds(settings), owner=owner)
     loops = [
         Loop(name="effects", step=effects.step, wakes=has_jobs),
+        Loop(name="inbox", step=inbox.step, wakes=lambda _writes: False),
         Loop(name="outbox", step=outbox.step, wakes=has_events),
         Loop(
             name="sequencer",
@@ -164,6 +170,7 @@ def _connect(
         rails=rails,
         effects=effects,
         outbox=outbox,
+        inbox=inbox,
         worker=Worker(loops, jobs=jobs, owner=owner),
     )
 
@@ -186,6 +193,11 @@ def rules_of(settings: Settings) -> Rules:
 
 def _rails(settings: Settings) -> dict[str, Rail]:
     return {SIMULATED: SimulatedRail(settings.rail_dir)}
+
+
+def _inbounds(settings: Settings) -> dict[str, Inbound]:
+    now, before = settings.simulated_webhook_secret, settings.simulated_webhook_secret_previous
+    return {SIMULATED: SimulatedInbound(tuple(secret for secret in (now, before) if secret))}
 
 
 def _signer(settings: Settings) -> Signer:

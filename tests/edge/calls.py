@@ -17,6 +17,9 @@ PAGES = frozenset(
     {"/docs", "/docs/openapi.json", "/docs/oauth2-redirect.html", "/docs/{path}", "/metrics"}
 )
 
+#: Routes whose callers sign the body instead of showing a key: `test_provider_webhooks.py`.
+SIGNED = frozenset({("POST", "/protocol/webhooks/provider/{rail}")})
+
 
 @dataclass(frozen=True)
 class Call:

@@ -5,6 +5,8 @@ Does not: go through our own queries, which could be wrong in the same way.
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.support.raw import TABLES, open_raw
 
 
@@ -13,3 +15,9 @@ def count_rows(url: str) -> dict[str, int]:
     with open_raw(url) as raw:
         names = [name for (name,) in raw.rows(TABLES[raw.kind])]
         return {name: raw.rows(f"SELECT count(*) FROM {name}")[0][0] for name in names}
+
+
+def read_rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    """What a query finds."""
+    with open_raw(url) as raw:
+        return [tuple(row) for row in raw.rows(query)]

@@ -149,6 +149,20 @@ class Settings:
     rail_dir: Path = field(
         metadata=_setting("var/rail", readers.path, "Where the simulated rail keeps its own book.")
     )
+    simulated_webhook_secret: str = field(
+        repr=False,
+        metadata=_setting(
+            "",
+            readers.webhook_secret,
+            "Signs what the simulated rail sends (Standard Webhooks); empty: nothing is taken in.",
+        ),
+    )
+    simulated_webhook_secret_previous: str = field(
+        repr=False,
+        metadata=_setting(
+            "", readers.webhook_secret, "The secret before, accepted too during a rotation."
+        ),
+    )
     admin_token: str = field(
         repr=False,
         metadata=_setting(

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from settlement.core.errors import SettlementError
 from settlement.core.ids import check_slug
 from settlement.core.money import Asset
+from settlement.core.webhooks import secret_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,6 +104,16 @@ def token(text: str) -> str:
     """A secret long enough to be one; empty stays empty."""
     if text and (len(text) < TOKEN_CHARS_MIN or not text.isascii() or not text.isprintable()):
         raise ValueError(f"it must be at least {TOKEN_CHARS_MIN} printable ASCII characters")
+    return text
+
+
+def webhook_secret(text: str) -> str:
+    """A secret that signs webhooks; after `whsec_` it is base64."""
+    try:
+        if token(text):
+            secret_bytes(text)
+    except SettlementError:
+        raise ValueError("after whsec_ it must be base64") from None
     return text
 
 

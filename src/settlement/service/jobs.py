@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from settlement.store.database import Database, Tx
 
 EFFECT: Final = "effect"
+WEBHOOK_INBOUND: Final = "webhook_inbound"
 MAX_ATTEMPTS: Final = 8
 LOST_LEASES_MAX: Final = 3
 BACKOFF_MAX_SECONDS: Final = 300

@@ -22,9 +22,11 @@ from settlement.core.errors.access import (
     NotOwner,
     PartyMismatch,
     PayoutNotFound,
+    RailUnknown,
     RouteNotFound,
     ScopeMissing,
     SelfApproval,
+    SignatureInvalid,
     TreeSizeUnknown,
 )
 from settlement.core.errors.base import (
@@ -169,6 +171,7 @@ __all__ = [
     "ProviderUnknown",
     "QuoteExpired",
     "QuoteMismatch",
+    "RailUnknown",
     "Rejected",
     "RejectedByBuyer",
     "RequestInProgress",
@@ -180,6 +183,7 @@ __all__ = [
     "SettlementError",
     "SharesNotOne",
     "ShuttingDown",
+    "SignatureInvalid",
     "StoreCorrupt",
     "TreeSizeUnknown",
     "Unauthenticated",

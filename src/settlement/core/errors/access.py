@@ -28,6 +28,15 @@ class KeyInvalid(Unauthenticated):
 
 
 @leaf
+class SignatureInvalid(Unauthenticated):
+    code = "signature_invalid"
+    title = "Signature not valid"
+    message = "The message is not signed by rail {rail} as it stands, or not within 5 minutes."
+    advice = "Nothing was stored; sign the raw body anew and send it again."
+    rail: str
+
+
+@leaf
 class ScopeMissing(Forbidden):
     code = "scope_missing"
     title = "The key lacks a scope"
@@ -110,6 +119,14 @@ class DestinationNotFound(NotFound):
     title = "No such payout destination"
     message = "There is no payout destination {destination_id} that you may use."
     destination_id: str
+
+
+@leaf
+class RailUnknown(NotFound):
+    code = "rail_unknown"
+    title = "No such rail"
+    message = "This server has no rail {rail}."
+    rail: str
 
 
 @leaf

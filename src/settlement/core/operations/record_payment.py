@@ -1,7 +1,8 @@
 """Record money paid from outside into a deal's escrow.
 
 For: the inbox job, after a rail's message was verified.
-Guarantees: one message of a rail is booked once; the whole amount is booked, whatever it is.
+Guarantees: one charge of a rail is booked once, however many messages tell of it (the inbox takes
+each message in once); the whole amount is booked, whatever it is.
 Does not: settle; the escrow waits for the settle.
 
 Spec §4.5 case 1, §10.1. Change colour: red.
@@ -40,11 +41,11 @@ class RecordPayment:
     message_id: str
 
     def call(self) -> Call:
-        """One message, one booking: rail and message id are the key."""
+        """One charge, one booking: the rail's own reference is the key, over all deals."""
         return Call(
             principal=self.principal,
             operation=self.name,
-            sent_key=f"{self.rail}:{self.message_id}",
+            sent_key=f"{self.rail}:{self.rail_ref}",
             deal_id=self.deal_id,
         )
 
@@ -104,6 +105,7 @@ class RecordPayment:
             "in_escrow_minor": escrow + self.amount_minor,
             "rail": self.rail,
             "rail_ref": self.rail_ref,
+            "message_id": self.message_id,
             "tx_id": tx_id,
             "status": deal.state.value,
         }

@@ -184,6 +184,10 @@ class Settled(Once):
     payouts: list[dict[str, Any]]
 
 
+class WebhookTaken(Once):
+    event_id: str
+
+
 class SplitRow(msgspec.Struct, kw_only=True):
     agent_id: str
     role: str

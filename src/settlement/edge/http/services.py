@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from settlement.edge.worker import Worker
     from settlement.service.bundles import Bundles
     from settlement.service.engine import Engine
+    from settlement.service.inbox import Inbox
     from settlement.service.log_views import LogViews
     from settlement.signing import Signer
     from settlement.store.database import Database
@@ -44,5 +45,7 @@ class HttpServices(Protocol):
     def worker(self) -> Worker: ...
     @property
     def rails(self) -> Mapping[str, object]: ...
+    @property
+    def inbox(self) -> Inbox: ...
     @property
     def behind(self) -> BehindCheckpoint | None: ...

@@ -15,6 +15,7 @@ from settlement.edge.http.routes import (
     pay,
     payouts,
     proofs,
+    provider_webhooks,
     service,
     settle,
     verify,
@@ -34,4 +35,5 @@ ALL_ROUTES = (
     *destinations.ROUTES,
     *payouts.ROUTES,
     *pay.ROUTES,
+    *provider_webhooks.ROUTES,
 )
