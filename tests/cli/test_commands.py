@@ -149,6 +149,18 @@ def test_the_doctor_tells_a_database_that_does_not_answer(tmp_path: Path) -> Non
     assert (ran.code, problem["status"]) == (1, "problem")
 
 
+def test_a_database_that_does_not_answer_is_one_sentence_with_its_cause(tmp_path: Path) -> None:
+    ran = run(tmp_path, "audit", "--database", "postgresql://nobody@127.0.0.1:1/nothing")
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (9, "", 1)
+    assert "Connection refused" in ran.err
+    assert "SETTLEMENT_DATABASE" in ran.err
+
+
+def test_what_is_no_terminal_gets_whole_ids(tmp_path: Path) -> None:
+    table = run(tmp_path, "settings", COLUMNS="40").out
+    assert "sqlite:///var/settlement.db" in table
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes a file system that is full")
 def test_the_doctor_tells_a_directory_it_cannot_write_in(tmp_path: Path) -> None:
     ran = run(tmp_path, "doctor", "--json", SETTLEMENT_RAIL_DIR="/proc/settlement")

@@ -20,16 +20,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from settlement.cli.output import (
+    DATABASE_ADVICE,
     EXIT_NO,
     EXIT_OK,
     console,
     database_option,
+    database_silence,
     emit,
     json_option,
     settings_from_environment,
 )
 from settlement.core.clock import parse_time
-from settlement.core.errors import SettlementError
+from settlement.core.errors import DatabaseUnavailable, SettlementError
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.signing import Ed25519FileSigner, SigningKeyError, verify_ed25519
 from settlement.store import operator
@@ -115,8 +117,8 @@ def _no_database(error: Exception) -> Finding:
     return Finding(
         name="database",
         status=PROBLEM,
-        detail=str(error),
-        advice="Check SETTLEMENT_DATABASE, and that the database runs and lets this user in.",
+        detail=database_silence(error) if isinstance(error, DatabaseUnavailable) else str(error),
+        advice=DATABASE_ADVICE,
     )
 
 

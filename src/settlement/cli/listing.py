@@ -15,10 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from settlement.cli.output import (
+    WIDE,
     console,
     database_option,
     emit,
     json_option,
+    notes,
     opened,
     settings_from_environment,
 )
@@ -196,7 +198,11 @@ def _time(us: int | None) -> str | None:
 
 
 def _show(rows: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    """A table; ids are cut where the window is narrow, and then a remark says where to look."""
     table = Table(*columns)
     for row in rows:
         table.add_row(*("" if row[name] is None else escape(str(row[name])) for name in columns))
-    console().print(table if rows else "Nothing.")
+    out = console()
+    out.print(table if rows else "Nothing.")
+    if rows and out.measure(table, options=out.options.update(width=WIDE)).maximum > out.width:
+        notes().print("Cut to fit the window; --json has everything whole.")

@@ -11,6 +11,7 @@ Change colour: green.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import rich_click as click
 from rich.console import Console
 
 from settlement.config import ConfigError, Settings, load, unknown_settings
-from settlement.core.errors import Kind, SettlementError
+from settlement.core.errors import DatabaseUnavailable, Kind, SettlementError
 from settlement.signing import SigningKeyError
 from settlement.store.database import MigrationRefused, open_database
 from settlement.store.operator import schema_state
@@ -54,6 +55,11 @@ database_option = click.option(
     metavar="URL",
     help="Instead of SETTLEMENT_DATABASE: sqlite:///... or postgresql://...",
 )
+DATABASE_ADVICE: Final = (
+    "Check SETTLEMENT_DATABASE, and that the database runs and lets this user in."
+)
+#: Columns of what is no terminal: nothing is cut or wrapped for a window that is not there.
+WIDE: Final = 1000
 #: What a command may end with that is no fault of ours.
 REFUSALS: Final = (SettlementError, ConfigError, SigningKeyError, MigrationRefused, OSError)
 
@@ -63,8 +69,9 @@ json_option = click.option(
 
 
 def console() -> Console:
-    """Where people read: standard output, plain when it is no terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Where people read: standard output; what is no terminal gets plain, whole lines."""
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else WIDE)
 
 
 def notes() -> Console:
@@ -118,6 +125,7 @@ def run(app: click.Command, arguments: list[str]) -> int:
     """Run a command; the exit code of what became of it."""
     as_json = "--json" in arguments
     sys.excepthook = _unforeseen
+    logging.getLogger("psycopg.pool").addHandler(_POOL)
     try:
         outcome = app.main(arguments, prog_name="settlement", standalone_mode=False)
     except click.ClickException as error:
@@ -137,6 +145,9 @@ def run(app: click.Command, arguments: list[str]) -> int:
 def _told(error: Exception) -> tuple[str, str, int]:
     """Code, sentence and exit code of a refusal."""
     match error:
+        case DatabaseUnavailable():
+            sentence = f"{database_silence(error)} {DATABASE_ADVICE}"
+            return error.code, sentence, EXIT_BY_KIND[error.kind]
         case SettlementError():
             return error.code, error.detail, EXIT_BY_KIND[error.kind]
         case MigrationRefused():
@@ -145,6 +156,25 @@ def _told(error: Exception) -> tuple[str, str, int]:
             where = f"{error.filename}: " if error.filename else ""
             return "system_error", f"{where}{error.strerror or error}.", EXIT_NO
     return "setting_invalid", str(error), EXIT_USAGE
+
+
+def database_silence(error: DatabaseUnavailable) -> str:
+    """The sentence for a command: with the driver's own words, without advice on requests."""
+    return f"The database did not answer ({_POOL.said or error.reason})."
+
+
+class _PoolWords(logging.Handler):
+    """Keeps what the connection pool last complained of; it says so again at every try."""
+
+    said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remember the first line."""
+        words = record.getMessage().splitlines()[0].rpartition("failed: ")
+        self.said = words[2].strip()
+
+
+_POOL: Final = _PoolWords(logging.WARNING)
 
 
 def _refusal(code: str, sentence: str, exit_code: int, *, as_json: bool) -> int:

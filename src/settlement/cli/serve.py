@@ -141,7 +141,7 @@ def _take_port(settings: Settings) -> socket.socket:
             "SETTLEMENT_PORT",
             f"{settings.host}:{settings.port}",
             f"it cannot be listened on ({error.strerror})",
-            "Stop what listens there, or choose another with --port.",
+            "Stop what listens there, or choose another with --port or SETTLEMENT_PORT.",
         ) from error
     listener.set_inheritable(True)
     return listener

@@ -1,6 +1,6 @@
 """`settlement settings`: every setting with its value, default and meaning.
 
-Also makes docs/settings.md, so that the page cannot drift from the table in `config.py`.
+Also makes docs/settings.md, so that the page cannot drift from the table in `config/`.
 Does not: check that the values work (`settlement doctor` does) or show secrets.
 Change colour: green.
 """
@@ -20,7 +20,7 @@ _HEAD = """# Settings
 
 Read from the environment when a command starts. An empty variable counts as unset; an unknown
 SETTLEMENT_ name is remarked on with the name it may have meant. Made by `settlement settings
---markdown` from the table in `src/settlement/config.py`.
+--markdown` from the table in `src/settlement/config/`.
 
 | variable | default | meaning |
 |---|---|---|

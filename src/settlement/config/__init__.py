@@ -83,7 +83,7 @@ class Settings:
         metadata=_setting(
             "sandbox",
             readers.one_of(Mode),
-            "`sandbox`: pretend money, class O calls open; `live`: keys and funds are required.",
+            "`sandbox`: pretend money, most calls open; `live`: keys and funds are required.",
         )
     )
     host: str = field(

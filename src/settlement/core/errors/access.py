@@ -86,6 +86,7 @@ class RouteNotFound(NotFound):
     code = "route_not_found"
     title = "No such endpoint"
     message = "There is nothing at {path}."
+    advice = "The endpoints are listed at /docs."
     path: str
 
 
