@@ -18,6 +18,7 @@ from settlement.edge.http.routes import (
     service,
     settle,
     verify,
+    webhooks,
 )
 
 ALL_ROUTES = (
@@ -34,4 +35,5 @@ ALL_ROUTES = (
     *destinations.ROUTES,
     *payouts.ROUTES,
     *pay.ROUTES,
+    *webhooks.ROUTES,
 )
