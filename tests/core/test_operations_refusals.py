@@ -207,6 +207,8 @@ class TestSettle:
         refuses(world, "party_mismatch", lambda: world.settle(to_agent=HELPER, **buyer))
         away = (Split(agent_id=HELPER, role="x", share="1"),)
         refuses(world, "party_mismatch", lambda: world.settle(splits=away, **buyer))
+        back = tuple(Split(agent_id=to, role="x", share="0.5") for to in (SELLER, BUYER))
+        refuses(world, "party_mismatch", lambda: world.settle(splits=back, **buyer))
         assert world.settle(**buyer)["to_agent"] == SELLER
 
     def test_a_name_is_no_seller_live(self) -> None:
@@ -267,7 +269,17 @@ class TestSettle:
         }
         refuses(world, "party_mismatch", lambda: world.settle(**call))
         world.fund(STRANGER)
+        refuses(world, "amount_mismatch", lambda: world.settle(amount_minor=9899, **call))
         assert world.settle(**call)["from_agent"] == STRANGER
+
+    def test_who_claims_a_name_is_not_paid_from_the_balance_of_who_approved_it(self) -> None:
+        """Catches a build in which anybody takes a buyer's balance over a deal with a label."""
+        world = new_world()
+        world.pack(principal=NOBODY, agent_username="label")
+        world.fund(BUYER)
+        world.go()
+        world.settle(principal=key_of(STRANGER), provider="balance")
+        assert world.deals["deal_1"].state == "settling", "the rail pays, and pretends to"
 
     def test_the_amount_is_the_approved_one(self) -> None:
         world = approved()

@@ -160,6 +160,20 @@ def test_what_belongs_to_others_does_not_exist_for_a_stranger(quiet: World) -> N
     )
 
 
+def test_a_settle_that_replays_shows_payouts_to_parties_only(either: World) -> None:
+    """Catches a build in which a stranger repeats a settle to learn where its payees are paid."""
+    payee = either.register("paid at once")
+    body = {"rail": "SIMULATED", "address": "acct_0001", "auto": True}
+    either.ok("POST", "/protocol/payout-destinations", body, who=payee)
+    settle = {"deal_id": either.settled("paid at once")["deal_id"], "to_agent": payee.agent_id}
+    shown = {
+        who: either.ok("POST", "/protocol/settle", settle, who=who)["payouts"]
+        for who in ("paid at once", "buyer", "operator", "stranger")
+    }
+    assert shown.pop("stranger") == []
+    assert all(len(payouts) == 1 for payouts in shown.values())
+
+
 def test_a_buyer_is_a_party_of_the_deal_it_approved(quiet: World) -> None:
     deal = quiet.deals["settled"]["deal_id"]
     for page in ("ledger", "attribution", "replay"):

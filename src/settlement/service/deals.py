@@ -42,11 +42,20 @@ def get_deal(tx: Tx, deal_id: str) -> Deal:
 def get_own_deal(tx: Tx, deal_id: str, caller: Principal) -> Deal:
     """The deal, for a party or an operator; raises DealNotFound for everybody else."""
     deal = get_deal(tx, deal_id)
-    if caller.is_operator:
-        return deal
-    if caller.agent_id is None or not rows.is_party(tx, deal_id, caller.agent_id):
+    if not _is_of(tx, deal_id, caller):
         raise DealNotFound(deal_id=deal_id)
     return deal
+
+
+def _is_of(tx: Tx, deal_id: str, caller: Principal) -> bool:
+    if caller.is_operator or caller.agent_id is None:
+        return caller.is_operator
+    return rows.is_party(tx, deal_id, caller.agent_id)
+
+
+def is_of(db: Database, deal_id: str, caller: Principal) -> bool:
+    """True for the deal's parties and operators."""
+    return db.read(lambda tx: _is_of(tx, deal_id, caller))
 
 
 def _status_of(tx: Tx, deal: Deal) -> str:

@@ -9,6 +9,7 @@ Change colour: amber.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar.params import JSONBody
@@ -19,14 +20,15 @@ from settlement.core.ids import DealId, check_hash, check_name, check_slug
 from settlement.core.money import Asset
 from settlement.core.operations import Settle, Split
 from settlement.edge.http import promises, schemas
-from settlement.edge.http.answers import perform
+from settlement.edge.http.answers import ask, reading, to_response
 from settlement.edge.http.auth import acting_as, keyed
 from settlement.edge.http.money import number, optional_minor
 from settlement.edge.http.request import EdgeRequest
 from settlement.edge.http.routing import endpoint
+from settlement.service import deals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 PAYEES_MAX: Final = 100
 DEFAULT_ROLE: Final = "payee"
@@ -54,13 +56,17 @@ async def settle(request: EdgeRequest, data: JSONBody[schemas.SettleBody]) -> AS
         provider=schemas.optional(data.provider, check_slug, "provider"),
         proof_hash=schemas.optional(data.proof_hash, check_hash, "proof_hash"),
     )
-    return await perform(request, operation, _shares_as_numbers)
+    return await _answered(request, operation)
 
 
-def _shown(result: dict[str, Any]) -> Mapping[str, Any]:
-    """Shares are exact text in our books and numbers on the wire, as clients sent them."""
-    splits = [{**row, "share": number(row["share"])} for row in result.get("splits", ())]
-    return {**result, "splits": splits}
+async def _answered(request: EdgeRequest, operation: Settle) -> ASGIResponse:
+    """Ask and answer; what replays for whoever names the deal shows payouts to its parties only."""
+    answer = await ask(request, operation)
+    if answer.replayed and answer.result is not None and answer.result.get("payouts"):
+        deal_id, caller = operation.deal_id, request.principal
+        if not await reading(request, deals.is_of, deal_id, caller):
+            answer = replace(answer, result={**answer.result, "payouts": []})
+    return to_response(request, answer, _shares_as_numbers)
 
 
 def _amount(request: EdgeRequest, data: schemas.SettleBody) -> int | None:
@@ -97,7 +103,7 @@ async def settle_multi(
         proof_hash=schemas.optional(data.proof_hash, check_hash, "proof_hash"),
         splits=_splits(data.splits),
     )
-    return await perform(request, operation, _shares_as_numbers)
+    return await _answered(request, operation)
 
 
 def _shares_as_numbers(result: dict[str, Any]) -> dict[str, Any]:
