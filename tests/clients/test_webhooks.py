@@ -44,8 +44,8 @@ def test_a_subscription_from_first_to_last(sdk: SyncSdk, receiver: Receiver) -> 
     assert test.signed_by(made["secret"])
 
     pack = sdk.approved(seller)
-    sdk.ok("settle", pack["deal_id"], seller, pack["approved"])
-    sdk.ok("settle", pack["deal_id"], seller, pack["approved"])
+    sdk.ok("settle", pack["deal_id"], pack["approved"], seller, "some_buyer")
+    sdk.ok("settle", pack["deal_id"], pack["approved"], seller, "some_buyer")
     [message] = receiver.wait_for("settled")
     assert message.signed_by(made["secret"])
     assert message.members["deal_id"] == pack["deal_id"]
@@ -55,7 +55,7 @@ def test_a_subscription_from_first_to_last(sdk: SyncSdk, receiver: Receiver) -> 
     other = sdk.ok("create_webhook", receiver.url, ["settled"], "topsecret")
     assert "secret" not in other
     next_pack = sdk.approved(seller)
-    sdk.ok("settle", next_pack["deal_id"], seller, next_pack["approved"])
+    sdk.ok("settle", next_pack["deal_id"], next_pack["approved"], seller, "some_buyer")
     _, later = receiver.wait_for("settled", 2)
     assert later.signed_by("topsecret"), "the deleted one got nothing"
 

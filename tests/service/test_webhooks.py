@@ -92,8 +92,8 @@ def test_a_deal_is_told_in_order_signed_and_once(play: Play, receiver: Receiver)
     deal = settled(play, seller, buyer)
     rounds(play)
     rounds(play)
-    assert receiver.names() == ["proof.created", "go.approved", "settled"]
-    assert len(set(receiver.ids())) == 3
+    assert receiver.names() == ["proof.created", "go.approved", "settled", "outcome.recorded"]
+    assert len(set(receiver.ids())) == 4
     for message in receiver.received:
         assert message.signed_by(SECRET)
         assert not message.signed_by("another")
@@ -201,7 +201,7 @@ def test_a_poisoned_head_holds_up_its_own_deal_only(
     receiver.answers = refuse
     rounds(play)
     told = [(m.members["deal_id"], m.members["type"]) for m in receiver.received]
-    names = ["proof.created", "go.approved", "settled"]
+    names = ["proof.created", "go.approved", "settled", "outcome.recorded"]
     assert [name for deal, name in told if deal == poisoned["deal_id"]] == ["proof.created"]
     assert [name for deal, name in told if deal == healthy["deal_id"]] == names
     receiver.answers = lambda _message: 200
@@ -321,7 +321,11 @@ def test_secrets_are_shown_once_and_never_again(
     play.proof(seller)
     rounds(play)
     hooks = play.services.webhooks
-    shown: list[object] = [hooks.listed(seller), hooks.deliveries(seller, made["hook_id"]), caplog.text]
+    shown: list[object] = [
+        hooks.listed(seller),
+        hooks.deliveries(seller, made["hook_id"]),
+        caplog.text,
+    ]
     from settlement.store.webhooks import find_hook
 
     shown.append(play.services.db.read(lambda tx: [find_hook(tx, made["hook_id"])]))
