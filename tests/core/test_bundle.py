@@ -246,6 +246,25 @@ def test_a_rehashed_forgery_is_not_in_the_log() -> None:
     assert not theirs(document)["verified"]
 
 
+def test_events_behind_the_anchored_one_are_counted_as_nobodys_word() -> None:
+    """Catches a report in which a SETTLED that somebody appended looks like the log's own."""
+    document = made()
+    honest = ours(document)
+    assert honest.anchored_events == honest.event_count == len(document["events"])
+    last = document["events"][-1]
+    forged = {**last, "event_id": "evt_forged", "event_type": "SETTLED", "prev_hash": last["hash"]}
+    forged["hash"] = hashes.event_hash(forged)
+    document["events"].append(forged)
+    rehash(document)
+    report = ours(document)
+    assert report.verified == theirs(document)["verified"] is True  # the published verdict
+    assert (report.anchored_events, report.event_count) == (
+        honest.event_count,
+        len(document["events"]),
+    )
+    assert ours(document, key="").anchored_events == 0
+
+
 def test_a_chain_with_an_event_left_out_is_broken() -> None:
     """Catches events that hash one by one but do not follow each other."""
     document = made()

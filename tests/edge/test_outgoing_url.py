@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,9 @@ from settlement.edge.outgoing_url import Target, UrlRefused, address_problem, pa
 
 if TYPE_CHECKING:
     import ipaddress
+
+#: Trusts no authority; made once, since making one of the system's takes longer than a test.
+NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 #: Refused by form alone; nothing is resolved.
 HOSTILE_FORMS = [
@@ -176,7 +180,7 @@ def refuse_to_resolve(name: str, port: int) -> list[str]:
 @pytest.mark.parametrize("url", HOSTILE_FORMS)
 def test_a_url_of_any_other_form_is_refused_unresolved(url: str) -> None:
     """Broken build: the library's urlsplit, which forgives, takes the URL apart."""
-    answer = Sender(resolver=refuse_to_resolve).post(url, {}, b"")
+    answer = Sender(tls=NOBODY, resolver=refuse_to_resolve).post(url, {}, b"")
     assert (answer.status, answer.failure) == (None, Failure.URL_REFUSED)
     assert answer.detail
 
@@ -187,7 +191,7 @@ def test_an_address_that_is_not_public_is_refused(address: str) -> None:
     assert address_problem(address) is not None
     # Also when it is one of several, and whichever place it has.
     for found in ([address, "8.8.8.8"], ["8.8.8.8", "2600::1", address]):
-        sender = Sender(resolver=lambda name, port, found=found: found)  # type: ignore[misc]  # binds the loop's value
+        sender = Sender(tls=NOBODY, resolver=lambda name, port, found=found: found)  # type: ignore[misc]  # binds the loop's value
         answer = sender.find_refusal("https://example.com/")
         assert answer is not None
         assert answer.failure is Failure.ADDRESS_REFUSED
@@ -198,7 +202,7 @@ def test_an_address_that_is_not_public_is_refused(address: str) -> None:
 def test_a_url_with_such_an_address_is_refused_too(address: str) -> None:
     """Broken build: an address in the URL is not checked, for there is nothing to resolve."""
     host = f"[{address}]" if ":" in address else address
-    answer = Sender(resolver=refuse_to_resolve).post(f"https://{host}/", {}, b"")
+    answer = Sender(tls=NOBODY, resolver=refuse_to_resolve).post(f"https://{host}/", {}, b"")
     assert answer.failure is Failure.ADDRESS_REFUSED
 
 
@@ -212,6 +216,7 @@ def test_public_addresses_next_to_special_ones_are_let_through(address: str) -> 
 def test_nothing_that_the_interpreter_calls_special_is_public(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
+    """Broken build: a list is all there is, and lacks a network."""
     if address_problem(str(address)) is None:
         assert address.is_global
         assert not address.is_multicast
@@ -247,7 +252,9 @@ def test_plain_http_is_for_this_machine_when_asked_for() -> None:
         assert address_problem(address, loopback=True) is None
     for address in ("0.0.0.0", "10.0.0.1", "8.8.8.8", "::ffff:127.0.0.1", "fe80::1"):
         assert address_problem(address, loopback=True) is not None
-    sender = Sender(allow_loopback_http=True, resolver=lambda name, port: ["127.0.0.1", "8.8.8.8"])
+    sender = Sender(
+        tls=NOBODY, allow_loopback_http=True, resolver=lambda name, port: ["127.0.0.1", "8.8.8.8"]
+    )
     for url in ("http://mixed.example/", "https://127.0.0.1/", "https://[::1]/"):
         answer = sender.post(url, {}, b"")
         assert answer.failure is Failure.ADDRESS_REFUSED

@@ -111,3 +111,6 @@ def show_report(report: BundleReport) -> None:
         f"{verdict}, level {report.level.value}: deal {escape(str(report.deal_id))},"
         f" {report.event_count} events, {report.proof_count} proofs"
     )
+    loose = report.event_count - report.anchored_events
+    if loose:
+        out.print(f"[yellow]{loose} of the events are not vouched for by a signed tree head[/]")

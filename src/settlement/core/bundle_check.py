@@ -67,12 +67,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleReport:
-    """The verdict on a bundle. `level` says how much was checked, nothing about `verified`."""
+    """The verdict on a bundle. `level` says how much was checked, nothing about `verified`.
+
+    anchored_events: how many of the first events the signed head vouches for. A chain commits
+    backwards only, so the published verdict holds for whatever somebody appends behind them.
+    """
 
     deal_id: Json
     spec_version: Json
     proof_count: int
     event_count: int
+    anchored_events: int
     steps: tuple[Step, ...]
     level: Level
     verified: bool
@@ -91,6 +96,7 @@ class BundleReport:
             "spec_version": self.spec_version,
             "proof_count": self.proof_count,
             "event_count": self.event_count,
+            "anchored_events": self.anchored_events,
             "steps_run": run,
             "steps_skipped": len(self.steps) - run,
             "steps": {
@@ -132,10 +138,20 @@ def verify_bundle(
         spec_version=bundle.get("spec_version"),
         proof_count=len(proofs) if isinstance(proofs, (list, tuple)) else 0,
         event_count=len(rows),
+        anchored_events=_count_anchored(rows, anchor, steps),
         steps=tuple(steps),
         level=level if skipped else Level.FULL,
         verified=all(step.result is not StepResult.FAIL for step in steps),
     )
+
+
+def _count_anchored(events: Sequence[Json], anchor: Json, steps: Sequence[Step]) -> int:
+    """Events up to the anchored one, when chain, inclusion, head and their match all pass."""
+    if any(step.result is not StepResult.PASS for step in steps[1:5]):
+        return 0
+    assert isinstance(anchor, Mapping), "the inclusion step has passed"
+    leaves = [_leaf_of(event) for event in events]
+    return leaves.index(str(anchor["leaf_hash"])) + 1
 
 
 def _passed(name: str, why: str) -> Step:
