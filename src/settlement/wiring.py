@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Final
 
 from settlement.config import SIMULATED, ConfigError, Settings
 from settlement.core.operation import Rules
+from settlement.edge.outgoing import Sender
 from settlement.edge.rails.inbound import SimulatedInbound
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.edge.worker import Loop, Worker, has_events, has_jobs
 from settlement.service.bundles import Bundles
+from settlement.service.deliveries import Deliveries
 from settlement.service.effects import EffectRunner
 from settlement.service.engine import Engine
 from settlement.service.inbox import Inbox
@@ -32,6 +34,7 @@ from settlement.service.jobs import JobQueue
 from settlement.service.log import LogSettings, Sequencer
 from settlement.service.log_views import LogViews
 from settlement.service.outbox import Outbox
+from settlement.service.webhooks import Webhooks
 from settlement.signing import Ed25519FileSigner, SigningKeyError
 from settlement.store.database import MigrationRefused, open_database
 from settlement.store.operator import schema_state
@@ -50,6 +53,9 @@ logger = logging.getLogger(__name__)
 
 _SEED_BYTES: Final = 16
 _SEQUENCER_SECONDS: Final = 0.25
+_WEBHOOK_SECONDS: Final = 0.25
+#: Callers wait for these; deliveries take their time (spec §10.2).
+_WEBHOOK_ASKED_SECONDS: Final = 4.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +75,8 @@ class Services:
     effects: EffectRunner
     outbox: Outbox
     inbox: Inbox
+    webhooks: Webhooks
+    deliveries: Deliveries
     worker: Worker
     #: Why this process writes nothing, if it does not.
     behind: BehindCheckpoint | None = None
@@ -98,6 +106,7 @@ class Services:
             self._loops_run = False
         self.engine.close()
         self.effects.close()
+        self.deliveries.close()
         self.sequencer.close()
         for rail in self.rails.values():
             if isinstance(rail, SimulatedRail):
@@ -144,6 +153,9 @@ def _connect(
     effects = EffectRunner(db, engine, jobs, rails, owner=owner)
     outbox = Outbox(db)
     inbox = Inbox(db, engine, jobs, _inbounds(settings), owner=owner)
+    loopback = settings.webhooks_to_loopback
+    asked = Sender(allow_loopback_http=loopback, seconds=_WEBHOOK_ASKED_SECONDS)
+    deliveries = Deliveries(db, Sender(allow_loopback_http=loopback), owner=owner)
     loops = [
         Loop(name="effects", step=effects.step, wakes=has_jobs),
         Loop(name="inbox", step=inbox.step, wakes=lambda _writes: False),
@@ -154,6 +166,13 @@ def _connect(
             interval_seconds=_SEQUENCER_SECONDS,
             # By the clock only: woken by commits it would add a commit of its own to each of
             # them. Exports do not wait for it; they run a step themselves.
+            wakes=lambda _writes: False,
+        ),
+        Loop(
+            name="webhooks",
+            step=deliveries.step,
+            interval_seconds=_WEBHOOK_SECONDS,
+            # What is due follows from the outbox and the sequencer, a moment after the commit.
             wakes=lambda _writes: False,
         ),
     ]
@@ -171,6 +190,8 @@ def _connect(
         effects=effects,
         outbox=outbox,
         inbox=inbox,
+        webhooks=Webhooks(db, asked),
+        deliveries=deliveries,
         worker=Worker(loops, jobs=jobs, owner=owner),
     )
 

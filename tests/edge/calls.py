@@ -61,11 +61,12 @@ def calls(live: World) -> list[Call]:
         "{owner_id}": live.agents["owner"].agent_id,
         "{payout_id}": live.deals["paid"]["payout_id"],
         "{destination_id}": live.deals["destination"]["destination_id"],
+        "{hook_id}": live.deals["hook"]["hook_id"],
         "{key}": key,
         "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
         "{index}": "0",
     }
-    listed = [*_reads(), *_writes(live), *_money(live)]
+    listed = [*_reads(), *_writes(live), *_money(live), *_webhooks()]
     return [_fill(call, filled) for call in listed]
 
 
@@ -199,4 +200,18 @@ def _money(live: World) -> list[Call]:
             actor="agent_id",
             required=("deal_id",),
         ),
+    ]
+
+
+def _webhooks() -> list[Call]:
+    one = "/protocol/webhooks/{hook_id}"
+    wish = {"url": "http://127.0.0.1:9/hook", "events": ["mandate.created"]}
+    return [
+        _post("/protocol/webhooks", wish, who="owner", required=("url",)),
+        get("/protocol/webhooks", "owner"),
+        _post(f"{one}/test", {}, who="owner"),
+        get(f"{one}/deliveries", "owner"),
+        _post(f"{one}/rotate", {}, who="owner"),
+        _post(f"{one}/replay", {}, who="owner"),
+        Call("DELETE", one, one, body={}, who="owner"),
     ]

@@ -110,7 +110,10 @@ def test_what_nobody_serves_is_a_problem(quiet: World, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_a_wrong_method_is_a_problem_that_names_the_right_one(quiet: World, method: str) -> None:
+    served = {call.path for call in calls(quiet) if call.method == method}
     for call in calls(quiet):
+        if call.path in served:
+            continue
         response = quiet.call(method, call.path)
         problem(response, 405, "method_not_allowed")
         assert call.method in response.headers["allow"]

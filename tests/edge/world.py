@@ -167,6 +167,9 @@ def settle_in(live: World) -> None:
     live.register("owner")
     body = {"rail": "ACH", "address": "12345678"}
     live.deals["destination"] = live.ok("POST", "/protocol/payout-destinations", body, who="owner")
+    # Nobody listens there, and the one event it asks for never happens here.
+    wish = {"url": "http://127.0.0.1:9/hook", "events": ["mandate.created"]}
+    live.deals["hook"] = live.ok("POST", "/protocol/webhooks", wish, who="owner")
 
 
 def unknown_key() -> str:

@@ -222,6 +222,13 @@ class Settings:
             "", readers.names, "Addresses, comma-separated, whose X-Forwarded-For is believed."
         )
     )
+    webhook_loopback: bool = field(
+        metadata=_setting(
+            "0",
+            readers.flag,
+            "`1`: webhooks may go to http:// on loopback; a sandbox on loopback allows it anyway.",
+        )
+    )
     log_level: LogLevel = field(
         metadata=_setting(
             "info", readers.one_of(LogLevel), "`debug`, `info`, `warning` or `error`."
@@ -290,6 +297,11 @@ class Settings:
     def sandbox(self) -> bool:
         """True when money is pretended."""
         return self.mode is Mode.SANDBOX
+
+    @property
+    def webhooks_to_loopback(self) -> bool:
+        """Whether webhooks may use plain http to this machine (contract §0.1); live never."""
+        return self.sandbox and (self.webhook_loopback or readers.is_loopback(self.host))
 
     @property
     def base_url(self) -> str:
@@ -371,6 +383,8 @@ def _part(value: object) -> str:
 
 
 def _shown(value: object, *, secret: bool) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
     if isinstance(value, tuple):
         return ",".join(_part(part) for part in value)
     text = str(value)

@@ -8,6 +8,7 @@ Change colour: amber.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -46,6 +47,21 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def flag(text: str) -> bool:
+    """Yes or no."""
+    if text not in ("0", "1"):
+        raise ValueError("it must be 1 (yes) or 0 (no)")
+    return text == "1"
 
 
 def one_of(values: type[StrEnum]) -> Callable[[str], Any]:

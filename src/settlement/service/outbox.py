@@ -4,7 +4,8 @@ For: the worker's loop. Operations write a message with each event, in the event
 Guarantees: a message is emitted only when its event is in its chain; within a deal in the order
 written; a failing head is tried again and parked after eight attempts, and holds up its own deal
 only. Processes drain in turns, so nothing is emitted twice or overtaken.
-Does not: deliver; deliveries hang on emitted messages.
+Deliveries to webhooks are owed from the same transaction.
+Does not: deliver.
 
 Spec §9.2. Change colour: amber.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.clock import SECOND_US
+from settlement.service import deliveries
 
 if TYPE_CHECKING:
     from settlement.store.database import Database, Tx
@@ -62,6 +64,7 @@ def _drain(tx: Tx, limit: int) -> Drained:
             held.add(row["deal_id"])
             failed.append(row)
     if emitted:
+        deliveries.plan(tx, emitted)
         tx.run("outbox_emit", seqs=emitted, now=tx.now)
     for row in failed:
         tx.run(

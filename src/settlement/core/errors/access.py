@@ -131,6 +131,14 @@ class RailUnknown(NotFound):
 
 
 @leaf
+class HookNotFound(NotFound):
+    code = "hook_not_found"
+    title = "No such webhook"
+    message = "There is no webhook {hook_id} of yours."
+    hook_id: str
+
+
+@leaf
 class ClaimNotFound(NotFound):
     code = "claim_not_found"
     title = "No such idempotency key"

@@ -175,3 +175,21 @@ class CursorMalformed(InvalidRequest):
     code = "cursor_malformed"
     title = "Unknown page cursor"
     message = "The cursor was not made by this server."
+
+
+@leaf
+class EventNameUnknown(InvalidRequest):
+    code = "event_name_unknown"
+    title = "No such event name"
+    message = "No webhook event is named {name!r}."
+    advice = "docs/webhooks.md lists the names; `*` stands for all."
+    name: str
+
+
+@leaf
+class HookUrlRefused(InvalidRequest):
+    code = "hook_url_refused"
+    title = "This address may not be sent to"
+    message = "The webhook's url cannot be used: {reason}."
+    advice = "Give an https address on the public internet, port 443 or 8443."
+    reason: str

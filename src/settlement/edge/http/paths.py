@@ -18,11 +18,12 @@ from settlement.core.errors import (
     AgentNotFound,
     CursorMalformed,
     DealNotFound,
+    HookNotFound,
     MalformedId,
     PayoutNotFound,
     TreeSizeUnknown,
 )
-from settlement.core.ids import PayoutId, check_name
+from settlement.core.ids import HookId, PayoutId, check_name
 
 if TYPE_CHECKING:
     from settlement.edge.http.request import EdgeRequest
@@ -57,6 +58,14 @@ def payout_in_path(text: str) -> str:
         return str(PayoutId.parse(text))
     except MalformedId:
         raise PayoutNotFound(payout_id=_shown(text)) from None
+
+
+def hook_in_path(text: str) -> str:
+    """A hook id; raises HookNotFound for what cannot be one."""
+    try:
+        return str(HookId.parse(text))
+    except MalformedId:
+        raise HookNotFound(hook_id=_shown(text)) from None
 
 
 def position_in_path(text: str) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -133,6 +133,21 @@ class BundleBody(Body, kw_only=True, frozen=True):
     """Any bundle; what it must hold is what the check says."""
 
     bundle: dict[str, Any] | None = None
+
+
+class WebhookBody(Body, kw_only=True, frozen=True):
+    url: str
+    events: list[str] = []
+    secret: str | None = None
+
+
+class RotateSecretBody(Body, kw_only=True, frozen=True):
+    secret: str | None = None
+    overlap_seconds: int = 86_400
+
+
+class ReplayBody(Body, kw_only=True, frozen=True):
+    since_log_index: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
 
 
 class Problem(msgspec.Struct, kw_only=True):

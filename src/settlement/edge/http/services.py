@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from settlement.service.engine import Engine
     from settlement.service.inbox import Inbox
     from settlement.service.log_views import LogViews
+    from settlement.service.webhooks import Webhooks
     from settlement.signing import Signer
     from settlement.store.database import Database
 
@@ -39,6 +40,8 @@ class HttpServices(Protocol):
     def bundles(self) -> Bundles: ...
     @property
     def log_views(self) -> LogViews: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
     @property
     def signer(self) -> Signer | None: ...
     @property

@@ -19,6 +19,7 @@ from settlement.edge.http.routes import (
     service,
     settle,
     verify,
+    webhooks,
 )
 
 ALL_ROUTES = (
@@ -36,4 +37,5 @@ ALL_ROUTES = (
     *payouts.ROUTES,
     *pay.ROUTES,
     *provider_webhooks.ROUTES,
+    *webhooks.ROUTES,
 )

@@ -1,0 +1,41 @@
+-- Lists arrive as arrays.
+-- Heads only: what comes later in the same stream for the same hook waits for what comes before.
+-- Events wait for their place in the log. Each hook gets a few at a time, so that a slow one does
+-- not take all senders.
+-- name: delivery_find_due
+SELECT delivery_id FROM (
+  SELECT d.delivery_id, d.due_us,
+    row_number() OVER (PARTITION BY d.hook_id ORDER BY d.due_us, d.delivery_id) AS turn
+  FROM delivery AS d JOIN hook AS h ON h.hook_id = d.hook_id
+  LEFT JOIN log_entry AS l ON l.event_id = d.event_id
+  WHERE d.status = 'pending' AND d.due_us <= :now_us AND h.status = 'active'
+    AND (d.data IS NOT NULL OR l.log_index IS NOT NULL)
+    AND NOT (d.hook_id = ANY(:busy))
+    AND NOT EXISTS (
+      SELECT 1 FROM delivery AS b
+      WHERE b.hook_id = d.hook_id AND b.stream = d.stream AND b.version < d.version
+        AND b.status IN ('pending', 'leased'))) AS due
+WHERE turn <= :per_hook ORDER BY due_us, delivery_id LIMIT :limit;
+
+-- Another sender may have been first: `status` decides again, row by row.
+-- name: delivery_lease
+UPDATE delivery SET status = 'leased', lease_owner = :owner,
+  lease_fence = greatest(lease_fence + 1,
+    (SELECT CAST(value AS bigint) FROM setting WHERE name = 'recovery_epoch') * 1099511627776 + 1),
+  lease_expires_us = :expires_us, updated_at = :now
+WHERE delivery_id = ANY(:ids) AND status = 'pending'
+RETURNING delivery_id;
+
+-- Each event with the hooks of its deal's parties, or of the agent whose own stream it is in.
+-- name: delivery_hooks_for
+SELECT o.seq, e.event_id, e.deal_id, e.version, e.event_type, e.payload, h.hook_id, h.events
+FROM outbox AS o JOIN event AS e ON e.event_id = o.event_id AND e.deal_id = o.deal_id
+JOIN party AS p ON p.deal_id = e.deal_id
+JOIN hook AS h ON h.owner_id = p.agent_id AND h.status = 'active'
+WHERE o.seq = ANY(:seqs)
+UNION
+SELECT o.seq, e.event_id, e.deal_id, e.version, e.event_type, e.payload, h.hook_id, h.events
+FROM outbox AS o JOIN event AS e ON e.event_id = o.event_id AND e.deal_id = o.deal_id
+JOIN hook AS h ON h.owner_id = substr(e.deal_id, 5) AND h.status = 'active'
+WHERE o.seq = ANY(:seqs) AND substr(e.deal_id, 1, 4) = 'sys_'
+ORDER BY seq, hook_id;
