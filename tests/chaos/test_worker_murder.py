@@ -6,6 +6,7 @@ that makes the effect, and between it and the end of the job.
 
 from __future__ import annotations
 
+import select
 import subprocess
 import time
 from collections import Counter
@@ -42,6 +43,17 @@ def column(url: str, query: str) -> list[object]:
         return [row[0] for row in raw.rows(query)]
 
 
+def is_at_work(worker: subprocess.Popen[bytes]) -> bool:
+    """It has said so, or its output has ended."""
+    assert worker.stdout is not None
+    return bool(select.select([worker.stdout], [], [], 0)[0])
+
+
+def end(worker: subprocess.Popen[bytes]) -> None:
+    worker.kill()
+    worker.communicate()
+
+
 def murder(url: str, seconds: float) -> int:
     """Kill a worker every half second until nothing is left to do; how many were killed."""
     workers = [start_worker(url) for _ in range(WORKERS)]
@@ -51,16 +63,18 @@ def murder(url: str, seconds: float) -> int:
             assert time.monotonic() < deadline, "the queue does not drain"
             with suppress(subprocess.TimeoutExpired):
                 workers[0].wait(KILL_SECONDS)
-            victim = workers.pop(0)  # the oldest, which is at work
+            at_work = [worker for worker in workers if is_at_work(worker)]
+            if not at_work:  # a busy machine: those who never began would only be replaced
+                continue
+            victim = at_work[0]
             assert victim.poll() is None, "a worker ended by itself"
-            victim.kill()
-            victim.wait()
+            workers.remove(victim)
+            end(victim)
             killed += 1
             workers.append(start_worker(url))
     finally:
         for worker in workers:
-            worker.kill()
-            worker.wait()
+            end(worker)
     return killed
 
 

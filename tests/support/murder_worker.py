@@ -29,9 +29,10 @@ DAWDLE_SECONDS = 0.03
 
 
 def start_worker(url: str) -> subprocess.Popen[bytes]:
-    """Start a worker."""
+    """Start a worker; it prints a line when it has done its first job, or found none."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.murder_worker", url],
+        stdout=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
     )
@@ -54,6 +55,9 @@ def _main(url: str) -> None:
 
     queue = JobQueue(db, lease_seconds=LEASE_SECONDS)
     runner = JobRunner(queue, {JOB_TYPE: make}, owner=f"murdered-{os.getpid()}")
+    runner.step()
+    sys.stdout.write("at work\n")
+    sys.stdout.flush()
     while True:
         if not runner.step():
             rest.wait(0.05)
