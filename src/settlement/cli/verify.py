@@ -55,6 +55,8 @@ def verify(*, bundle: Path, key: str | None, as_json: bool) -> int:
         emit({"ok": report.verified, **report.document()})
     else:
         show_report(report)
+        if not key:
+            console().print("For the signature too: --public-key with /protocol/merkle/public-key.")
     return EXIT_OK if report.verified else EXIT_NO
 
 
