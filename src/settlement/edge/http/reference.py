@@ -25,7 +25,7 @@ ORDER_OF_CHECKS: Final = (
     "the members, and whether the caller is who the body says: 422, 403 `actor_mismatch`",
     "the claim: a replay, other content under the same key, or in flight",
     "the caller's limit: 429 (not built yet)",
-    "pause: 503",
+    "pause: 503 (not built yet)",
     "existence and visibility: 404",
     "the party: 403",
     "the state: 409",
