@@ -44,7 +44,7 @@ check: $(VENV)/.dev ## ruff, mypy, import-linter
 format: $(VENV)/.dev ## let ruff fix and format the tree
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## every figure the README quotes (ARGS="NAME ..." for some of them)
+bench: $(VENV)/.dev ## every performance figure (ARGS="NAME ..." for some of them)
 	@$(BIN)/python -m bench $(ARGS)
 
 vectors: $(VENV)/.runtime ## write the published conformance vectors anew (schemas/, data/)

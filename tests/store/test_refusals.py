@@ -343,6 +343,16 @@ def a_settlement_by_another_event(s: Scene) -> tuple[list[Sql], list[Sql]]:
     return s.settling("settlement", event_id="evt_other")
 
 
+@refused("settlement_of_its_tx")
+def a_settlement_by_a_tx_that_does_not_exist(s: Scene) -> tuple[list[Sql], list[Sql]]:
+    return s.settling("settlement", tx_id="tx_unknown")
+
+
+@refused("foreign_key")
+def a_payee_of_a_deal_that_does_not_exist(s: Scene) -> tuple[list[Sql], list[Sql]]:
+    return s.settling("settlement_payee", deal_id="deal_unknown")
+
+
 @refused("foreign_key")
 def a_settling_tx_without_a_settlement(s: Scene) -> tuple[list[Sql], list[Sql]]:
     good = s.settlement()

@@ -55,6 +55,11 @@ def verify(*, bundle: Path, key: str | None, as_json: bool) -> int:
         emit({"ok": report.verified, **report.document()})
     else:
         show_report(report)
+        if not key:
+            console().print(
+                "The tree head's signature was not checked; --public-key takes the log's key, which"
+                " GET /protocol/merkle/public-key answers."
+            )
     return EXIT_OK if report.verified else EXIT_NO
 
 

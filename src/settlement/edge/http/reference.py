@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 ORDER_OF_CHECKS: Final = (
     "size and JSON: 400",
-    "the limit of the address: 429",
+    "the limit of the address: 429 (not built yet)",
     "the key: 401",
     "the scope: 403",
     "the members, and whether the caller is who the body says: 422, 403 `actor_mismatch`",
     "the claim: a replay, other content under the same key, or in flight",
-    "the caller's limit: 429",
-    "pause: 503",
+    "the caller's limit: 429 (not built yet)",
+    "pause: 503 (not built yet)",
     "existence and visibility: 404",
     "the party: 403",
     "the state: 409",
