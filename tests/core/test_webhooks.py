@@ -69,6 +69,8 @@ def test_every_type_of_event_that_is_sent_has_its_documented_name() -> None:
         "DISPUTE_RESOLVED",
         "DEAL_CANCELLED",
         "HOLD_EXPIRED",
+        "SWITCH_PAUSED",
+        "SWITCH_RESUMED",
     }
 
 

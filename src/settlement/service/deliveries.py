@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core import webhooks as wire
 from settlement.core.clock import SECOND_US
+from settlement.core.errors import DatabaseUnavailable
 from settlement.core.ids import DeliveryId
 from settlement.faults import fault
 from settlement.service.fresh import new_id
@@ -123,7 +124,10 @@ class Deliveries:
     def close(self) -> None:
         """Let the senders end and give back what they did not get to."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._db.transaction(lambda tx: rows.hand_back(tx, self._owner))
+        try:
+            self._db.transaction(lambda tx: rows.hand_back(tx, self._owner))
+        except DatabaseUnavailable as error:  # stopping goes on; the leases run out by themselves
+            logger.warning("deliveries were not handed back: %s", error)
 
     def _lease(self, tx: Tx, limit: int, busy: Sequence[str]) -> list[Leased]:
         ids = rows.lease_due(
