@@ -342,6 +342,15 @@ def test_this_machine_tells_its_uptime_or_says_that_it_cannot() -> None:
         assert known[1] <= again[1]
 
 
+def test_a_backend_that_is_dropped_keeps_no_descriptor(tmp_path: Path) -> None:
+    """Broken build: a journal leaves its file open; whoever opens many runs out of descriptors."""
+    FileLockBackend(tmp_path).claim_or_get("first")
+    before = len(os.listdir("/dev/fd"))
+    for n in range(20):
+        FileLockBackend(tmp_path).claim_or_get(f"key {n}")
+    assert len(os.listdir("/dev/fd")) < before + 20
+
+
 # --- threads and forks ---------------------------------------------------------------------------
 
 

@@ -42,6 +42,7 @@ class Journal:
     """One journal in one directory; threads may share it, and so may a parent and its forks."""
 
     def __init__(self, directory: Path, lock_wait_seconds: int = LOCK_WAIT_SECONDS) -> None:
+        self._file: int | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._path = directory / "claims.jsonl"
@@ -49,7 +50,6 @@ class Journal:
         self._lock_wait_ns = lock_wait_seconds * 1_000_000_000
         # All below only under the lock.
         self._pid = os.getpid()
-        self._file: int | None = None
         self._end = 0  # everything before this byte has been read
         self._seq = 0
         self.lines = 0
@@ -77,6 +77,10 @@ class Journal:
                 fcntl.flock(lock, fcntl.LOCK_UN)
         finally:
             os.close(lock)
+
+    def __del__(self) -> None:
+        """A journal nobody holds any more keeps no descriptor."""
+        self.forget()
 
     def forget(self) -> None:
         """Read everything anew next time: what was read could not be used."""
