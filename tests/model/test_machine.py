@@ -27,7 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from settlement.core.errors import Corrupt
+from settlement.core.errors import Corrupt, PaymentRefused
 from settlement.core.operations import Go, RecordPayment, RequestPayout, Settle, Split
 from settlement.core.principal import ANONYMOUS, SYSTEM
 from settlement.service.audit import run_audit
@@ -74,6 +74,7 @@ class Machine(RuleBasedStateMachine):
         self.proved = 1
         self.payments = 0
         self.paid: dict[str, tuple[str, int]] = {}  # charge -> deal and amount, once booked
+        self.taken: dict[str, Settle] = {}  # deal -> the first settle that was not refused
         self.settled: dict[str, tuple[Settle, str]] = {}  # deal -> who settled it, and its tx
         return self.play.proof(self.people[0])
 
@@ -92,6 +93,8 @@ class Machine(RuleBasedStateMachine):
 
     def _settle(self, operation: Settle) -> None:
         answer = self._try(operation)
+        if answer.error is None:
+            self.taken.setdefault(operation.deal_id, operation)
         if answer.error is None and answer.result is not None and not answer.running:
             tx_id = answer.result["tx_id"]
             _, first = self.settled.setdefault(operation.deal_id, (operation, tx_id))
@@ -139,9 +142,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(deal=deals)
     def settle_once_more(self, deal: Deal) -> None:
-        known = self.settled.get(deal["deal_id"])
+        operation = self.taken.get(deal["deal_id"])
+        if operation is None:
+            return
+        known = self.settled.get(operation.deal_id)
+        answer = self._try(operation)
+        # A refused charge lets it start again, but for the key it was sent under, which keeps the
+        # refusal; otherwise it is answered, or still runs.
+        if isinstance(answer.error, PaymentRefused):
+            assert operation.sent_key is not None
+            return
+        assert answer.error is None, answer.error
         if known is not None:
-            answer = self._try(known[0])
             assert answer.replayed, "a settle that was answered is answered again"
             assert answer.result is not None
             assert answer.result["tx_id"] == known[1]
