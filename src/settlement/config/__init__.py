@@ -12,22 +12,43 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import Field, dataclass, field, fields, replace
-from enum import StrEnum
+from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.config import readers
-from settlement.core.checkpoint import DEFAULT_KEY_ID, DEFAULT_LOG_ID
+from settlement.config.table import (
+    SIMULATED,
+    LogFormat,
+    LogKeySettings,
+    LogLevel,
+    Mode,
+    RailSettings,
+    ServingSettings,
+    StorageSettings,
+    TermsSettings,
+)
 from settlement.core.errors import SettlementError
-from settlement.core.fees import POLICIES
-from settlement.core.money import DEFAULT_ASSET_CODE, Asset, parse_amount
+from settlement.core.money import Asset, parse_amount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+__all__ = [
+    "SIMULATED",
+    "ConfigError",
+    "LogFormat",
+    "LogLevel",
+    "Mode",
+    "Settings",
+    "describe",
+    "load",
+    "unknown_settings",
+    "variable_of",
+    "with_port",
+]
 
 PREFIX: Final = "SETTLEMENT_"
-SIMULATED: Final = "simulated"
 #: Rails this version can drive. A real one is added here with its adapter.
 RAILS: Final = frozenset({SIMULATED})
 
@@ -43,204 +64,9 @@ class ConfigError(Exception):
         super().__init__(f"{setting} is {value!r}: {reason}. {advice}")
 
 
-class Mode(StrEnum):
-    """Pretend money, or real (contract §0.1)."""
-
-    SANDBOX = "sandbox"
-    LIVE = "live"
-
-
-class LogLevel(StrEnum):
-    """How much the server says."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """Readable on a terminal and JSON lines elsewhere, or one of them always."""
-
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
-
-
-# --- the table -----------------------------------------------------------------------------------
-
-
-def _setting(default: str, read: Callable[[str], object], meaning: str) -> dict[str, object]:
-    """Declare one setting. The default goes through the same reader as a value from outside."""
-    return {"default": default, "read": read, "meaning": meaning}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(RailSettings, TermsSettings, LogKeySettings, StorageSettings, ServingSettings):
     """Every choice an operator has; a field's variable is SETTLEMENT_ and its name in capitals."""
-
-    mode: Mode = field(
-        metadata=_setting(
-            "sandbox",
-            readers.one_of(Mode),
-            "`sandbox`: pretend money, most calls open; `live`: keys and funds are required.",
-        )
-    )
-    host: str = field(
-        metadata=_setting("127.0.0.1", readers.required, "Address the HTTP server listens on.")
-    )
-    port: int = field(
-        metadata=_setting(
-            "10000",
-            readers.whole(0, 65_535),
-            "Port the HTTP server listens on; 0 takes a free one.",
-        )
-    )
-    public_url: str = field(
-        metadata=_setting(
-            "",
-            readers.url,
-            "Address under which clients reach the server; empty: the listening address.",
-        )
-    )
-    database: str = field(
-        repr=False,
-        metadata=_setting(
-            "sqlite:///var/settlement.db",
-            readers.database,
-            "`sqlite:///PATH` (three slashes: relative, four: absolute) or `postgresql://...`.",
-        ),
-    )
-    signing_key_file: Path = field(
-        metadata=_setting(
-            "var/keys/log_signing.key",
-            readers.path,
-            "Ed25519 key (PEM) that signs tree heads; a sandbox makes one, live never does.",
-        )
-    )
-    checkpoint_file: Path = field(
-        metadata=_setting(
-            "var/checkpoint.json",
-            readers.path,
-            "Where the last signed tree head is also kept, outside the database and its backups.",
-        )
-    )
-    log_id: str = field(
-        metadata=_setting(
-            DEFAULT_LOG_ID,
-            readers.matching(r"[A-Za-z0-9_.:-]{1,128}", "1 to 128 letters, digits and _ . : -"),
-            "Name of the transparency log, part of every signed tree head.",
-        )
-    )
-    log_key_id: str = field(
-        metadata=_setting(
-            DEFAULT_KEY_ID,
-            readers.matching(r"[A-Za-z0-9_.:-]{1,128}", "1 to 128 letters, digits and _ . : -"),
-            "Name of the signing key, part of every signed tree head.",
-        )
-    )
-    rail: str = field(
-        metadata=_setting(
-            SIMULATED,
-            readers.matching(r"[a-z][a-z0-9_]{0,31}", "a lower-case name such as simulated"),
-            "The payment provider that charges and pays.",
-        )
-    )
-    rail_dir: Path = field(
-        metadata=_setting("var/rail", readers.path, "Where the simulated rail keeps its own book.")
-    )
-    simulated_webhook_secret: str = field(
-        repr=False,
-        metadata=_setting(
-            "",
-            readers.webhook_secret,
-            "Signs what the simulated rail sends (Standard Webhooks); empty: nothing is taken in.",
-        ),
-    )
-    simulated_webhook_secret_previous: str = field(
-        repr=False,
-        metadata=_setting(
-            "", readers.webhook_secret, "The secret before, accepted too during a rotation."
-        ),
-    )
-    admin_token: str = field(
-        repr=False,
-        metadata=_setting(
-            "",
-            readers.token,
-            "Secret of the X-Admin-Token header; empty: only keys with scope admin are operators.",
-        ),
-    )
-    default_asset: str = field(
-        metadata=_setting(
-            DEFAULT_ASSET_CODE, readers.asset, "Asset of deals that name none, with its scale."
-        )
-    )
-    default_price: str = field(
-        metadata=_setting(
-            "99.00",
-            readers.matching(r"(0|[1-9][0-9]*)(\.[0-9]+)?", "a plain decimal amount such as 99.00"),
-            "Price, in the default asset, of a proof pack that names none.",
-        )
-    )
-    prices: tuple[tuple[str, str, str], ...] = field(
-        metadata=_setting(
-            "",
-            readers.prices,
-            "Prices of known work, in the default asset: `vertical/sku=49.00,...`.",
-        )
-    )
-    fee_policy: str = field(
-        metadata=_setting(
-            "discounts-1",
-            readers.name_in(POLICIES, "fee policy"),
-            "Fee policy of new approvals; approved deals keep theirs.",
-        )
-    )
-    quote_days: int = field(
-        metadata=_setting("7", readers.whole(1, 365), "Days for which a quote can be approved.")
-    )
-    queue_limit: int = field(
-        metadata=_setting(
-            "4096",
-            readers.whole(1, 1_000_000),
-            "Operations that may wait in one process before 503 `busy`.",
-        )
-    )
-    batch_limit: int = field(
-        metadata=_setting("256", readers.whole(1, 10_000), "Operations that may share one commit.")
-    )
-    job_lease_seconds: int = field(
-        metadata=_setting(
-            "60",
-            readers.whole(5, 3_600),
-            "How long a worker holds a job before another may take it over.",
-        )
-    )
-    trusted_proxies: tuple[str, ...] = field(
-        metadata=_setting(
-            "", readers.names, "Addresses, comma-separated, whose X-Forwarded-For is believed."
-        )
-    )
-    webhook_loopback: bool = field(
-        metadata=_setting(
-            "0",
-            readers.flag,
-            "`1`: webhooks may go to http:// on loopback; a sandbox on loopback allows it anyway.",
-        )
-    )
-    log_level: LogLevel = field(
-        metadata=_setting(
-            "info", readers.one_of(LogLevel), "`debug`, `info`, `warning` or `error`."
-        )
-    )
-    log_format: LogFormat = field(
-        metadata=_setting(
-            "auto",
-            readers.one_of(LogFormat),
-            "`auto` (readable on a terminal, JSON elsewhere), `text`, `json`.",
-        )
-    )
 
     def __post_init__(self) -> None:
         """Check what one setting alone cannot tell."""
