@@ -15,10 +15,12 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from settlement.core.accounts import apply_transfers
+from settlement.core.state_money import apply_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from settlement.core.refund_rows import Dispute, PaymentIn, Refund
     from settlement.core.rows import (
         Account,
         Agent,
@@ -61,6 +63,8 @@ class Needs:
     settlements: with its payees. parties, latest_proof_n: per deal id.
     known_receipts: (receipt_digest, authority). events: by event id.
     scores: (agent id, asset), the OCS of a seller in hundredths.
+    refunds: of a deal. money_of: everything that giving money back looks at, per deal: payments,
+    refunds, payouts, dispute, settlement, and the accounts of all who gave or got (locked).
     """
 
     accounts: tuple[tuple[str, str], ...] = ()
@@ -77,6 +81,8 @@ class Needs:
     proofs: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     scores: tuple[tuple[str, str], ...] = ()
+    refunds: tuple[str, ...] = ()
+    money_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +148,10 @@ class State:
     proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
     scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
+    refunds: Loaded[str, tuple[Refund, ...]] = field(default_factory=Loaded)  # by deal
+    payments: Loaded[str, tuple[PaymentIn, ...]] = field(default_factory=Loaded)  # by deal
+    payouts_of: Loaded[str, tuple[Payout, ...]] = field(default_factory=Loaded)  # by deal
+    disputes: Loaded[str, Dispute | None] = field(default_factory=Loaded)  # by deal
     #: (agent, asset) -> its keys in `volumes`, as of when there were `_indexed` of them.
     _windows: dict[tuple[str, str], list[tuple[str, str, str]]] = field(default_factory=dict)
     _indexed: int = 0
@@ -161,6 +171,8 @@ class State:
                 )
         if writes.volumes:
             self._apply_volumes(writes)
+        if self.refunds:
+            apply_money(self, writes)
         self._apply_parties(writes.parties)
         for settlement in writes.settlements:
             payees = tuple(p for p in writes.payees if p.deal_id == settlement.deal_id)

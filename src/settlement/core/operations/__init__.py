@@ -14,6 +14,8 @@ from settlement.core.operations.receipt import RecordReceipt
 from settlement.core.operations.record_charge import RecordCharge
 from settlement.core.operations.record_payment import RecordPayment
 from settlement.core.operations.record_payout import RecordPayout
+from settlement.core.operations.record_refund import RecordRefund
+from settlement.core.operations.refund import Refund
 from settlement.core.operations.register import Register
 from settlement.core.operations.settle import Settle, Split
 
@@ -26,6 +28,8 @@ __all__ = [
     "RecordPayment",
     "RecordPayout",
     "RecordReceipt",
+    "RecordRefund",
+    "Refund",
     "Register",
     "RequestPayout",
     "Settle",

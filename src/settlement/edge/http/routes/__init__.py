@@ -16,6 +16,7 @@ from settlement.edge.http.routes import (
     payouts,
     proofs,
     provider_webhooks,
+    refunds,
     service,
     settle,
     verify,
@@ -36,6 +37,7 @@ ALL_ROUTES = (
     *destinations.ROUTES,
     *payouts.ROUTES,
     *pay.ROUTES,
+    *refunds.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
 )
