@@ -29,6 +29,7 @@ from settlement.service.bundles import Bundles
 from settlement.service.deliveries import Deliveries
 from settlement.service.effects import EffectRunner
 from settlement.service.engine import Engine
+from settlement.service.feed import Feed
 from settlement.service.inbox import Inbox
 from settlement.service.jobs import JobQueue
 from settlement.service.log import LogSettings, Sequencer
@@ -54,6 +55,7 @@ logger = logging.getLogger(__name__)
 _SEED_BYTES: Final = 16
 _SEQUENCER_SECONDS: Final = 0.25
 _WEBHOOK_SECONDS: Final = 0.25
+_FEED_SECONDS: Final = 30.0
 #: Callers wait for these; deliveries take their time (spec §10.2).
 _WEBHOOK_ASKED_SECONDS: Final = 4.0
 
@@ -176,6 +178,16 @@ def _connect(
             wakes=lambda _writes: False,
         ),
     ]
+    feed = Feed(db, asset=settings.default_asset, delay_seconds=settings.econ_feed_delay_seconds)
+    loops.append(
+        # Due once an hour, and no caller waits for it.
+        Loop(
+            name="feed",
+            step=feed.step,
+            interval_seconds=_FEED_SECONDS,
+            wakes=lambda _writes: False,
+        )
+    )
     return Services(
         settings=settings,
         rules=rules,
