@@ -66,9 +66,7 @@ def render(app: Litestar) -> str:
     parts += [f"{at}. {check}\n" for at, check in enumerate(ORDER_OF_CHECKS, start=1)]
     parts.append("\n## Who may call\n\n| class | meaning |\n|---|---|\n")
     parts += [f"| {letter} | {meaning} |\n" for letter, meaning in CLASSES.items()]
-    parts.append(
-        "\n## Endpoints\n\nCounted as: the bucket of the caller's rate limit; none: by no caller.\n\n"
-    )
+    parts.append("\n## Endpoints\n\nCounted as: the bucket of the limit on its caller, if any.\n\n")
     parts.append("| call | class | counted as | what it does |\n|---|---|---|---|\n")
     for method, path, handler in routes_of(app):
         if handler.resolve_include_in_schema():
