@@ -24,9 +24,7 @@ MEMBERS = {
 }
 
 
-def test_the_public_feed_names_no_single_deal(
-    sdk: SyncSdk, server: Server
-) -> None:
+def test_the_public_feed_names_no_single_deal(sdk: SyncSdk, server: Server) -> None:
     """Catches a feed that shows what is too fresh, or a vertical of one deal."""
     seller = sdk.registered()
     pack = sdk.ok("create_proof_pack", seller, vertical="rare_vertical")

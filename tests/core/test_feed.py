@@ -119,6 +119,13 @@ def test_two_hidden_verticals_that_are_a_crowd_together_leave_the_totals() -> No
     assert found.premium["totals"] == {"gmv_usd": "110.00", "deal_count": 11}
 
 
+def test_two_hidden_verticals_that_are_no_crowd_together_take_the_totals_with_them() -> None:
+    """Catches totals that tell what a handful did, if not in which vertical."""
+    found = released(crowd("web") + crowd("art", 2, tag="a") + crowd("law", 2, tag="l"))
+    assert found.public["suppressed_verticals_count"] == 2
+    assert found.public["totals"] is None
+
+
 def test_a_party_that_is_all_of_one_hidden_vertical_learns_nothing_of_the_other() -> None:
     """Catches totals that a party, knowing its own deals, could take apart."""
     mine = [

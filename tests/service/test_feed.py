@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -110,9 +111,12 @@ def test_open_deals_and_deals_without_a_known_buyer_do_not_count(hours: Hours) -
     """Catches a feed that lets anybody make up a crowd without keys."""
     for i in range(6):
         seller = hours.play.agent(f"seller {i}")
-        deal = hours.play.proof(seller)
-        hours.play.go(deal, ANONYMOUS)
-        hours.play.settle(deal, seller)
+        known = hours.play.proof(seller)
+        hours.play.go(known, ANONYMOUS)
+        hours.play.settle(known, seller)
+        opened = hours.play.proof(replace(ANONYMOUS, agent_id=seller.agent_id))
+        hours.play.go(opened, hours.play.agent(f"buyer {i}"))
+        hours.play.settle(opened, seller)
     hours.play.work()
     hours.pass_(3 * HOUR)
     hours.feed.step()

@@ -1,6 +1,6 @@
 """The econ feed's hours: each released once, an hour after it ended at the earliest, and kept.
 
-For: the worker's loop, which releases what is due, and the routes, which read what was released.
+For: the periodic job that releases what is due, and the routes, which read what was released.
 Guarantees: hours are disjoint and a release is never computed again, so what is settled late, or
 undone, changes no figure already given out; the guards of `core/feed.py` are checked at each
 release, whatever the settings said. Reading costs the same however long the history is.
@@ -20,10 +20,14 @@ from settlement.core.money import Asset
 from settlement.store import feed as rows
 
 if TYPE_CHECKING:
+    from settlement.service.job_runner import Run
     from settlement.store.database import Database, Tx
 
 logger = logging.getLogger(__name__)
 
+#: The periodic job that looks for hours to release, and how often it does.
+FEED_RELEASE: Final = "feed_release"
+FEED_RELEASE_SECONDS: Final = 60
 EPOCH_US: Final = 3600 * SECOND_US
 #: A week of hours, which the premium feed shows.
 PREMIUM_EPOCHS: Final = 168
@@ -42,6 +46,11 @@ class Feed:
         self._db = db
         self._asset = asset
         self._delay_seconds = delay_seconds
+
+    def handle(self, run: Run) -> dict[str, int]:
+        """The periodic job: one step."""
+        del run
+        return {"released": self.step()}
 
     def step(self) -> int:
         """Release the hours that are due, oldest first; how many."""
