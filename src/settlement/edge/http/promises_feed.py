@@ -1,5 +1,8 @@
 """What the feeds answer; see `promises.py`, whose rules hold here too.
 
+Guarantees: a test reads every answer into its struct.
+Does not: list every member; more may be there.
+
 Contract §2.12, §3.5. Change colour: green to add, red to take away.
 """
 
