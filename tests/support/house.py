@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from settlement.config import load
 from settlement.core.canonical import j_text
 from settlement.core.clock import parse_time
-from settlement.core.operations import Go, ProofPack, RecordReceipt, RequestPayout, Settle, Split
+from settlement.core.operations import (
+    Go,
+    ProofPack,
+    RecordReceipt,
+    Refund,
+    RequestPayout,
+    Settle,
+    Split,
+)
 from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
 from settlement.core.verification import evaluate
 from settlement.edge.rails.simulated import Behaviour, SimulatedRail
@@ -164,6 +172,14 @@ class Play:
         """The payee asks for the net."""
         return self._do(
             RequestPayout(principal=payee, deal_id=deal["deal_id"], agent_id=str(payee.agent_id))
+        )
+
+    def refund(
+        self, deal: dict[str, Any], by: Principal, amount_minor: int | None = None, key: str = "r1"
+    ) -> dict[str, Any]:
+        """Money goes back; a rail is asked by the next `work`."""
+        return self._do(
+            Refund(principal=by, sent_key=key, deal_id=deal["deal_id"], amount_minor=amount_minor)
         )
 
     def misbehave(self, does: str, match: str) -> None:

@@ -88,6 +88,8 @@ _ENDING: Final[_Members] = {
     "dispute_id": _TEXT,
     "claimant": _TEXT,
     "seller_ppm": _INT,
+    "seller_minor": _INT,
+    "refund_minor": _INT,
     "amount_minor": _INT,
     "reason_code": _TEXT,
     "reason_hash": _TEXT,

@@ -55,8 +55,12 @@ def _fees(reader: AuditReader, _context: AuditContext) -> Outcome:
 
 
 def _fee_fault(row: dict[str, Any]) -> str | None:
-    pinned = (row["deal_gross_minor"], row["deal_policy_hash"], row["deal_tier"])
-    if pinned != (row["gross_minor"], row["fee_policy_hash"], row["tier"]):
+    # A ruling settles the seller's part of the gross, under the terms that were approved.
+    gross = row["gross_minor"] if row["seller_ppm"] is not None else row["deal_gross_minor"]
+    pinned = (gross, row["deal_policy_hash"], row["deal_tier"])
+    if pinned != (row["gross_minor"], row["fee_policy_hash"], row["tier"]) or (
+        row["gross_minor"] > row["deal_gross_minor"]
+    ):
         return "it was settled under other terms than the deal was approved under"
     policy = POLICIES.get(row["fee_policy"])
     if policy is None or policy.hash != row["fee_policy_hash"]:

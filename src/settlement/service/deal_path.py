@@ -41,17 +41,6 @@ STEPS: Final[dict[str, tuple[frozenset[str], str | None]]] = {
 }
 #: States of the row that leave no event of their own: the event before them left the other one.
 SILENT: Final = {"settling": "go_approved"}
-#: Events whose payload the path needs.
-READ: Final = frozenset(
-    {
-        "PAYMENT_AUTHORIZED",
-        "REFUND_INITIATED",
-        "REFUNDED",
-        "REFUND_FAILED",
-        "CHARGED_BACK",
-        "DISPUTE_RESOLVED",
-    }
-)
 
 
 @dataclass(slots=True)
@@ -62,43 +51,30 @@ class Path:
     settled: bool = False
     given_minor: int = 0
     back_minor: int = 0
-    ruled_minor: int | None = None  # what a ruling still has to give back
 
     def step(self, event_type: str, payload: Mapping[str, Any]) -> bool:
         """Go one event further; False when it cannot happen in this state."""
         sources, target = STEPS.get(event_type, (frozenset({self.state}), None))
         legal = self.state in sources
-        ruling = self.ruled_minor is not None
-        if event_type == "SETTLED":
-            self.settled = True
-        if target is not None and not (event_type == "SETTLED" and ruling):
+        self.settled = self.settled or event_type == "SETTLED"
+        if target is not None:
             self.state = target
-        self._money(event_type, payload)
+        elif event_type == "DISPUTE_RESOLVED" and self.settled:
+            self.state = "settled"
+        amount = payload.get("amount_minor")
+        if isinstance(amount, int):
+            self._count(event_type, amount)
         return legal
 
     def ends_as(self) -> str:
         """The state that the deal's row should have."""
         return self.state or "created"
 
-    def _money(self, event_type: str, payload: Mapping[str, Any]) -> None:
-        amount = payload.get("amount_minor")
-        minor = amount if isinstance(amount, int) else 0
+    def _count(self, event_type: str, amount_minor: int) -> None:
+        """A refund of all that is left of what was given ends the deal."""
         if event_type == "PAYMENT_AUTHORIZED":
-            self.given_minor += minor
-        elif event_type == "DISPUTE_RESOLVED":
-            refunded = payload.get("refund_minor")
-            self.ruled_minor = refunded if isinstance(refunded, int) else 0
+            self.given_minor += amount_minor
         elif event_type in ("REFUNDED", "CHARGED_BACK"):
-            self.back_minor += minor
-            if self.ruled_minor is not None and payload.get("dispute_id"):
-                self.ruled_minor -= minor
-        self._end(event_type)
-
-    def _end(self, event_type: str) -> None:
-        """A refund of all that was given ends the deal; a ruling that is carried out settles it."""
-        if event_type == "REFUNDED" and 0 < self.given_minor <= self.back_minor:
-            self.state = "refunded"
-            self.ruled_minor = None
-        elif self.ruled_minor == 0 and self.state == "disputed" and self.settled:
-            self.state = "settled"
-            self.ruled_minor = None
+            self.back_minor += amount_minor
+            if event_type == "REFUNDED" and self.back_minor >= self.given_minor:
+                self.state = "refunded"

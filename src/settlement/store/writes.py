@@ -105,7 +105,14 @@ _EFFECT_ROW: Final = _change(
     *("obligation_key", "kind", "deal_id", "rail", "asset", "amount_minor", "created_at"),
 )
 EFFECT_CHANGE: Final = (*_EFFECT_ROW, "expected_fence", "expected_state")
-DISPUTE_CHANGE: Final = ("status", "seller_ppm", "ruling_hash", "resolved_at", "dispute_id")
+DISPUTE_CHANGE: Final = (
+    "status",
+    "parts",
+    "seller_ppm",
+    "ruling_hash",
+    "resolved_at",
+    "dispute_id",
+)
 REFUND_CHANGE: Final = ("holds", "state", "rail_ref", "refusal", "updated_at", "refund_id")
 FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
 _CLAIM_KEY: Final = ("scope", "operation", "key")

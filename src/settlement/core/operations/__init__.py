@@ -6,6 +6,8 @@ Does not: hold anything between two decisions.
 """
 
 from settlement.core.operations.append_event import AppendEvent
+from settlement.core.operations.cancel import Cancel
+from settlement.core.operations.dispute import OpenDispute
 from settlement.core.operations.go import Go
 from settlement.core.operations.outcome import RailOutcome
 from settlement.core.operations.payout import RequestPayout
@@ -17,11 +19,14 @@ from settlement.core.operations.record_payout import RecordPayout
 from settlement.core.operations.record_refund import RecordRefund
 from settlement.core.operations.refund import Refund
 from settlement.core.operations.register import Register
+from settlement.core.operations.ruling import ResolveDispute
 from settlement.core.operations.settle import Settle, Split
 
 __all__ = [
     "AppendEvent",
+    "Cancel",
     "Go",
+    "OpenDispute",
     "ProofPack",
     "RailOutcome",
     "RecordCharge",
@@ -32,6 +37,7 @@ __all__ = [
     "Refund",
     "Register",
     "RequestPayout",
+    "ResolveDispute",
     "Settle",
     "Split",
 ]

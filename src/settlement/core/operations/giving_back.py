@@ -170,6 +170,10 @@ def _has(state: State, deal: Deal, refunds: Sequence[Refund], escrow: int) -> Pa
     if view is None:
         return Parts(escrow=escrow)
     back = [read_parts(one.parts) for one in refunds]
+    dispute = state.disputes[deal.deal_id]
+    taken = json.loads(dispute.parts).get("taken") if dispute is not None else None
+    if taken is not None:
+        back.append(read_parts(json.dumps(taken)))
     _check_loaded(
         state,
         deal,

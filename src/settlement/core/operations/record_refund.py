@@ -23,12 +23,11 @@ from settlement.core.operations.outcome import error_outcome, result_outcome
 from settlement.core.operations.refund import refund_needs, refunding
 from settlement.core.operations.refunding import (
     back_payload,
-    end_if_all_back,
     ended,
     refund_result,
 )
 from settlement.core.refund_rows import Refund, RefundState
-from settlement.core.rows import DealState, EffectKind
+from settlement.core.rows import EffectKind
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import ClaimFinish, WriteSet
 
@@ -118,9 +117,8 @@ class RecordRefund:
         run.books.writes.refunds_changed.append(refund)
         changes: dict[str, Any] = {}
         if confirmed:
-            if refund.dispute_id is None:
-                run.take_volume(refund)
-            changes = after_refund(run, refund, reason_code)
+            run.take_volume(refund)
+            changes = ended(run, refund, reason_code)
         return refund, change_deal(run.books.writes, run.deal, run.chain, run.ctx.now, **changes)
 
     def _finish(
@@ -134,22 +132,3 @@ class RecordRefund:
         return ClaimFinish(
             scope=scope, operation=operation, key=key, outcome=outcome, finished_at=ctx.now
         )
-
-
-def after_refund(run: Refunding, refund: Refund, reason_code: str) -> dict[str, Any]:
-    """The deal's changed columns once a rail has given money back."""
-    if run.deal.state is DealState.DISPUTED:
-        return _ruling_done(run, refund)
-    return ended(run, refund, reason_code)
-
-
-def _ruling_done(run: Refunding, refund: Refund) -> dict[str, Any]:
-    """A ruling is carried out when every payment it named got its money."""
-    known = {one.refund_id: one for one in run.state.refunds[run.deal.deal_id]}
-    known[refund.refund_id] = refund
-    ruled = [one for one in known.values() if one.dispute_id is not None]
-    given = {(r.payment_event_id, r.amount_minor) for r in ruled if r.state == "confirmed"}
-    if any((r.payment_event_id, r.amount_minor) not in given for r in ruled):
-        return {}
-    changes = end_if_all_back(run, [refund])
-    return changes or {"state": DealState.SETTLED}

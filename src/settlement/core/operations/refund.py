@@ -42,13 +42,11 @@ from settlement.core.operations.giving_back import (
     Parts,
     Remains,
     any_open,
-    read_parts,
     remains_of,
 )
 from settlement.core.operations.refunding import (
     BY_OPERATOR,
     REQUESTED,
-    RULING,
     Cause,
     Refunding,
     ended,
@@ -109,13 +107,12 @@ class Refund:
         # 11 state
         self._check_state(state, deal)
         # 12 amount
-        remains = remains_of(state, deal)
-        payment, parts, dispute_id = self._choose(state, deal, remains)
+        payment, parts = self._choose(deal, remains_of(state, deal))
 
         # ---- point of no return: construction and asserts only
         writes = WriteSet()
         run = refunding(state, ctx, deal, writes, self._actor())
-        reason_code = RULING if dispute_id else self._reason_code()
+        reason_code = self._reason_code()
         call = self.call()
         refund = run.plan(
             payment,
@@ -124,11 +121,9 @@ class Refund:
                 requested_by=acting_id(self.principal, None),
                 reason_code=reason_code,
                 reason_hash=self.reason_hash,
-                dispute_id=dispute_id,
                 obligation=framed_hash("refund-claim", call.principal.id, self.sent_key),
                 claim=(call.principal.id, self.name, self.sent_key),
             ),
-            taken=dispute_id is not None,
         )
         changes: dict[str, Any] = {}
         if refund.state is RefundState.CONFIRMED:
@@ -166,12 +161,8 @@ class Refund:
                     deal_id=deal.deal_id, payout_id=payout.payout_id, state=payout.state
                 )
 
-    def _choose(
-        self, state: State, deal: Deal, remains: Remains
-    ) -> tuple[PaymentIn, Parts, str | None]:
+    def _choose(self, deal: Deal, remains: Remains) -> tuple[PaymentIn, Parts]:
         """Which payment, how much and from whom; raises OverRefund."""
-        if deal.state is DealState.DISPUTED:
-            return self._refused_ruling(state, deal, remains)
         chosen = remains.newest()
         most = chosen[1] if chosen is not None else 0
         amount_minor = self.amount_minor or most
@@ -181,24 +172,7 @@ class Refund:
                 amount_minor=self.amount_minor or 0,
                 refundable_minor=most,
             )
-        return chosen[0], remains.divide(amount_minor), None
-
-    def _refused_ruling(
-        self, state: State, deal: Deal, remains: Remains
-    ) -> tuple[PaymentIn, Parts, str | None]:
-        """The part of a ruling that its rail refused: the same money, to the same payment."""
-        refused = [one for one in state.refunds[deal.deal_id] if one.dispute_id is not None]
-        left = {payment.event_id: minor for payment, minor in remains.payments}
-        for one in refused:
-            payment = next(
-                p for p in state.payments[deal.deal_id] if p.event_id == one.payment_event_id
-            )
-            fits = one.state is RefundState.REFUSED and left[payment.event_id] >= one.amount_minor
-            if fits and self.amount_minor in (None, one.amount_minor):
-                return payment, read_parts(one.parts), one.dispute_id
-        raise OverRefund(
-            deal_id=deal.deal_id, amount_minor=self.amount_minor or 0, refundable_minor=0
-        )
+        return chosen[0], remains.divide(amount_minor)
 
 
 def refund_needs(deal: Deal | None, ctx: Context) -> Needs:

@@ -77,32 +77,19 @@ class Refunding:
     volume_minor: int = 0  # taken off the seller's volume so far in this decision
     volume_entries: int = 0
 
-    def plan(
-        self,
-        payment: PaymentIn,
-        parts: Parts,
-        cause: Cause,
-        *,
-        taken: bool = False,
-        amount_minor: int | None = None,
-    ) -> Refund:
-        """Write one refund. taken: a ruling has brought the whole amount into escrow already."""
-        amount = parts.total if amount_minor is None else amount_minor
-        refund = self._row(payment, parts, amount, cause)
+    def plan(self, payment: PaymentIn, parts: Parts, cause: Cause) -> Refund:
+        """Write one refund: final to an account of ours, held for a rail."""
+        refund = self._row(payment, parts, cause)
         tx = self.books.begin()
-        holds: list[dict[str, Any]] = []
         if payment.rail is None:
-            if not taken:
-                take_back(tx, self.state, self.deal, parts)
+            take_back(tx, self.state, self.deal, parts)
             escrow = escrow_account(self.deal.deal_id)
-            tx.add("refund", escrow, source_account(payment), amount)
+            tx.add("refund", escrow, source_account(payment), parts.total)
             refund = replace(refund, state=RefundState.CONFIRMED)
         else:
-            if not taken:
-                holds = take_back(tx, self.state, self.deal, parts, phase=Phase.HOLD)
-            held = amount if taken else parts.escrow
-            if held:
-                holds.append(hold_refund(tx, self.deal, payment, held))
+            holds = take_back(tx, self.state, self.deal, parts, phase=Phase.HOLD)
+            if parts.escrow:
+                holds.append(hold_refund(tx, self.deal, payment, parts.escrow))
             effect = self._effect(refund, cause)
             refund = replace(refund, holds=json.dumps(holds), effect_id=effect.effect_id)
             self.books.writes.effects_new.append(effect)
@@ -132,7 +119,7 @@ class Refunding:
         is_seller = self.by.actor_id == self.deal.seller_id
         return shown_buyer(self.deal) if is_seller else shown_seller(self.deal)
 
-    def _row(self, payment: PaymentIn, parts: Parts, amount_minor: int, cause: Cause) -> Refund:
+    def _row(self, payment: PaymentIn, parts: Parts, cause: Cause) -> Refund:
         now = self.ctx.now
         return Refund(
             refund_id=self.ctx.ids.new("ref_"),
@@ -143,7 +130,7 @@ class Refunding:
             rail=payment.rail,
             payment_ref=payment.rail_ref,
             asset=self.deal.asset,
-            amount_minor=amount_minor,
+            amount_minor=parts.total,
             parts=parts.text(),
             holds="[]",
             state=RefundState.PLANNED,

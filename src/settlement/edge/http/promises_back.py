@@ -46,12 +46,6 @@ class Refunds(Answer):
     refunded_minor: int
 
 
-class Shown(Answer):
-    """Something with a document of its own."""
-
-    deal_id: str
-
-
 class Cancelled(Once):
     deal_id: str
     status: str
@@ -80,12 +74,3 @@ class DisputeResolved(Once):
 class DisputeShown(Answer):
     deal_id: str
     dispute: DisputeRow
-
-
-class ToppedUp(Once):
-    topup_id: str
-    agent_id: str
-    asset: str
-    amount_minor: int
-    state: str
-    payment_url: str | None

@@ -15,3 +15,18 @@ from settlement.edge.http.schemas import Body
 class RefundBody(Body, kw_only=True, frozen=True):
     amount: Amount | None = None
     reason: str | None = None
+
+
+class CancelBody(Body, kw_only=True, frozen=True):
+    reason: str | None = None
+
+
+class DisputeBody(Body, kw_only=True, frozen=True):
+    claimant_id: str | None = None
+    respondent_id: str | None = None
+    reason: str | None = None
+
+
+class RulingBody(Body, kw_only=True, frozen=True):
+    seller_ppm: int
+    reason: str | None = None

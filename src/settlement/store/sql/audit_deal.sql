@@ -32,7 +32,9 @@ ORDER BY s.deal_id LIMIT 1;
 SELECT s.deal_id, s.asset, s.gross_minor, s.platform_fee_minor, s.protocol_fee_minor, s.net_minor,
   s.components, s.fee_policy, s.fee_policy_hash, s.tier, s.volume_minor,
   d.gross_minor AS deal_gross_minor, d.fee_policy_hash AS deal_policy_hash, d.tier AS deal_tier,
-  d.volume_minor AS deal_volume_minor
+  d.volume_minor AS deal_volume_minor,
+  (SELECT q.seller_ppm FROM dispute AS q
+    WHERE q.deal_id = s.deal_id AND q.deal_state = 'go_approved') AS seller_ppm
 FROM settlement AS s LEFT JOIN deal AS d ON d.deal_id = s.deal_id
 WHERE s.deal_id > :deal_id ORDER BY s.deal_id LIMIT :limit;
 
@@ -125,8 +127,8 @@ ORDER BY d.deal_id LIMIT 1;
 -- name: audit_step_page
 -- Events of deals, with what the deal's row claims to have come to.
 SELECT e.deal_id, e.version, e.event_id, e.event_type, d.state, d.version AS next_version,
-  CASE WHEN e.event_type IN ('PAYMENT_AUTHORIZED', 'REFUND_INITIATED', 'REFUNDED', 'REFUND_FAILED',
-    'CHARGED_BACK', 'DISPUTE_RESOLVED') THEN e.payload END AS payload
+  CASE WHEN e.event_type IN ('PAYMENT_AUTHORIZED', 'REFUNDED', 'CHARGED_BACK')
+    THEN e.payload END AS payload
 FROM event AS e JOIN deal AS d ON d.deal_id = e.deal_id
 WHERE (e.deal_id, e.version) > (:deal_id, :version)
 ORDER BY e.deal_id, e.version LIMIT :limit;

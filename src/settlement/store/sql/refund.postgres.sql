@@ -30,11 +30,11 @@ SELECT unnest(:dispute_id::text[]), unnest(:deal_id::text[]), unnest(:claimant_i
   unnest(:opened_at::text[]), unnest(:resolved_at::text[]);
 
 -- name: dispute_update
-UPDATE dispute AS t SET status = n.status, seller_ppm = n.seller_ppm, ruling_hash = n.ruling_hash,
-  resolved_at = n.resolved_at
-FROM unnest(:status::text[], :seller_ppm::bigint[], :ruling_hash::text[], :resolved_at::text[],
+UPDATE dispute AS t SET status = n.status, parts = n.parts, seller_ppm = n.seller_ppm,
+  ruling_hash = n.ruling_hash, resolved_at = n.resolved_at
+FROM unnest(:status::text[], :parts::text[], :seller_ppm::bigint[], :ruling_hash::text[], :resolved_at::text[],
   :dispute_id::text[])
-  AS n (status, seller_ppm, ruling_hash, resolved_at, dispute_id)
+  AS n (status, parts, seller_ppm, ruling_hash, resolved_at, dispute_id)
 WHERE t.dispute_id = n.dispute_id AND t.dispute_id = ANY(:dispute_id::text[]);
 
 -- name: bad_outcome_insert

@@ -20,7 +20,7 @@ VALUES (:dispute_id, :deal_id, :claimant_id, :respondent_id, :reason_hash, :stat
   :asset, :amount_minor, :parts, :seller_ppm, :ruling_hash, :opened_at, :resolved_at);
 
 -- name: dispute_update
-UPDATE dispute SET status = :status, seller_ppm = :seller_ppm, ruling_hash = :ruling_hash,
+UPDATE dispute SET status = :status, parts = :parts, seller_ppm = :seller_ppm, ruling_hash = :ruling_hash,
   resolved_at = :resolved_at
 WHERE dispute_id = :dispute_id;
 

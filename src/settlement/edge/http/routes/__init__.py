@@ -8,6 +8,7 @@ from settlement.edge.http.routes import (
     agents,
     deals,
     destinations,
+    disputes,
     feeds,
     fees,
     go,
@@ -40,6 +41,7 @@ ALL_ROUTES = (
     *payouts.ROUTES,
     *pay.ROUTES,
     *refunds.ROUTES,
+    *disputes.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
 )

@@ -1,4 +1,4 @@
-"""Refunds of a deal: ask for one, and read them (contract §3.4).
+"""Refunds of a deal, and its end without money (contract §3.4).
 
 Guarantees: a refund needs an Idempotency-Key, for nothing else tells a repeat from a second one.
 Does not: choose the payment or who bears it; the operation does.
@@ -14,11 +14,10 @@ from litestar.response.base import ASGIResponse
 from settlement.core.canonical import sha256_hex
 from settlement.core.errors import IdempotencyKeyRequired
 from settlement.core.money import Asset
-from settlement.core.operations import Refund
+from settlement.core.operations import Cancel, Refund
 from settlement.edge.http import promises_back, schemas, schemas_back
 from settlement.edge.http.answers import perform, reading, reply
 from settlement.edge.http.auth import keyed
-from settlement.edge.http.money import optional_minor
 from settlement.edge.http.paths import deal_in_path
 from settlement.edge.http.request import EdgeRequest
 from settlement.edge.http.routing import endpoint
@@ -54,12 +53,13 @@ async def refund(
 ) -> ASGIResponse:
     """Give money back to the payment it came from: all that can go back, or the amount named."""
     asset = Asset.parse(request.services.rules.default_asset)
+    amount_minor = None if data.amount is None else data.amount.minor(asset, "amount")
     operation = Refund(
         principal=request.principal,
+        reason_hash=reason_digest(data.reason),
         sent_key=required_key(request, "A refund"),
         deal_id=deal_in_path(deal_id),
-        amount_minor=optional_minor(data.amount, asset, "amount"),
-        reason_hash=reason_digest(data.reason),
+        amount_minor=amount_minor,
     )
     return await perform(request, operation)
 
@@ -76,4 +76,24 @@ async def list_refunds(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResp
     return reply(await reading(request, refunds_view.refunds, known, request.principal))
 
 
-ROUTES = (refund, list_refunds)
+@endpoint(
+    "POST",
+    "/protocol/deals/{deal_id:str}/cancel",
+    access=keyed("settle"),
+    answer=promises_back.Cancelled,
+    body=schemas_back.CancelBody,
+)
+async def cancel(
+    request: EdgeRequest, deal_id: FromPath[str], data: JSONBody[schemas_back.CancelBody]
+) -> ASGIResponse:
+    """End a deal that has no money; by its seller, its buyer or an operator."""
+    operation = Cancel(
+        principal=request.principal,
+        sent_key=request.sent_key,
+        deal_id=deal_in_path(deal_id),
+        reason_hash=reason_digest(data.reason),
+    )
+    return await perform(request, operation)
+
+
+ROUTES = (refund, list_refunds, cancel)

@@ -87,6 +87,54 @@ BEGIN
     WHEN 3 THEN RAISE (ABORT, 'settlement: transfer_outside_settlement')
     WHEN 4 THEN RAISE (ABORT, 'settlement: settlement_closed')
   END;
+  SELECT RAISE (ABORT, 'settlement: transfer_movement')
+  WHERE NOT EXISTS (SELECT 1 FROM movement_rule WHERE kind = NEW.kind
+    AND debit_class = NEW.debit_class AND credit_class = NEW.credit_class);
+  SELECT CASE coalesce(
+      (SELECT CASE
+          WHEN a.account_class <> NEW.debit_class THEN 1
+          WHEN a.closed_at IS NOT NULL THEN 2
+          WHEN a.deal_id <> NEW.deal_id THEN 3
+          ELSE 0
+        END
+        FROM account AS a WHERE a.ref = NEW.debit_ref AND a.asset = NEW.asset), 1)
+    WHEN 1 THEN RAISE (ABORT, 'settlement: transfer_debit_account')
+    WHEN 2 THEN RAISE (ABORT, 'settlement: transfer_account_closed')
+    WHEN 3 THEN RAISE (ABORT, 'settlement: transfer_account_of_other_deal')
+  END;
+  SELECT CASE coalesce(
+      (SELECT CASE
+          WHEN a.account_class <> NEW.credit_class THEN 1
+          WHEN a.closed_at IS NOT NULL THEN 2
+          WHEN a.deal_id <> NEW.deal_id THEN 3
+          ELSE 0
+        END
+        FROM account AS a WHERE a.ref = NEW.credit_ref AND a.asset = NEW.asset), 1)
+    WHEN 1 THEN RAISE (ABORT, 'settlement: transfer_credit_account')
+    WHEN 2 THEN RAISE (ABORT, 'settlement: transfer_account_closed')
+    WHEN 3 THEN RAISE (ABORT, 'settlement: transfer_account_of_other_deal')
+  END;
+  SELECT CASE coalesce(
+      (SELECT CASE
+          WHEN h.phase <> 'hold' THEN 1
+          WHEN h.kind <> NEW.kind OR h.asset <> NEW.asset OR h.deal_id <> NEW.deal_id
+            OR h.debit_ref <> NEW.debit_ref OR h.credit_ref <> NEW.credit_ref THEN 2
+          WHEN NEW.amount_minor > h.amount_minor THEN 3
+          WHEN NEW.phase <> 'post' AND NEW.amount_minor <> h.amount_minor THEN 3
+          WHEN NEW.phase = 'post' AND NEW.booked_at > h.expires_at THEN 4
+          WHEN NEW.phase = 'expire' AND (h.expires_at IS NULL OR NEW.booked_at < h.expires_at)
+            THEN 5
+          ELSE 0
+        END
+        FROM transfer AS h WHERE h.transfer_id = NEW.hold_id), 1)
+    WHEN 1 THEN RAISE (ABORT, 'settlement: transfer_hold_missing')
+    WHEN 2 THEN RAISE (ABORT, 'settlement: transfer_hold_differs')
+    WHEN 3 THEN RAISE (ABORT, 'settlement: transfer_hold_exceeded')
+    WHEN 4 THEN RAISE (ABORT, 'settlement: transfer_hold_expired')
+    WHEN 5 THEN RAISE (ABORT, 'settlement: transfer_hold_not_expired')
+  END
+  WHERE NEW.hold_id IS NOT NULL;
+END;
 
 -- Money goes back to whoever gave it, and never more than that. What an open hold keeps counts.
 CREATE TRIGGER transfer_back BEFORE INSERT ON transfer
