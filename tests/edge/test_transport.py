@@ -14,7 +14,8 @@ from litestar.handlers import get as bare_get
 from settlement.core import errors
 from settlement.edge.http import problems
 from settlement.edge.http.auth import ACCESS_OPT, PUBLIC, Access, AccessClass
-from settlement.edge.http.routing import BUCKET_OPT, require_access, routes_of
+from settlement.edge.http.limiter import BUCKET_OPT
+from settlement.edge.http.routing import require_access, routes_of
 from settlement.service import health
 from tests.edge.calls import PAGES, SIGNED, calls
 

@@ -86,6 +86,7 @@ def serve(  # noqa: PLR0913  # one parameter per option
     logs.set_up(settings)
     listener = _take_port(settings)
     settings = with_port(settings, listener.getsockname()[1])
+    settings = replace(settings, rate_processes=settings.rate_processes or workers)
     _prepare(settings, may_migrate=may_migrate)
     announce = _Announcement(settings, as_json=as_json)
     if workers == 1:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from settlement.core import rows
 from settlement.core.actor_keys import ActorKey
+from settlement.core.limit_rows import LimitRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -103,6 +104,7 @@ _EFFECT_ROW: Final = _change(
 )
 EFFECT_CHANGE: Final = (*_EFFECT_ROW, "expected_fence", "expected_state")
 FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
+LIMIT: Final = _names(LimitRow)
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
@@ -111,6 +113,7 @@ _effect_change: Final = attrgetter(
     *(f"effect.{name}" for name in _EFFECT_ROW), "expected_fence", "expected_state"
 )
 _finish: Final = attrgetter(*FINISH)
+_limit: Final = attrgetter(*LIMIT)
 
 
 def statements(writes: WriteSet) -> Iterator[Statement]:
@@ -142,6 +145,8 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_OUTBOX, writes.outbox)
     yield from _put(_CLAIM, writes.claims)
     yield from _finishes(writes.claims_finished)
+    limits = sorted(map(_limit, writes.limits))
+    yield from _set("limit_write", LIMIT, limits)
 
 
 def _put(table: _Insert, values: Sequence[Any]) -> Iterator[Statement]:
