@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import rich_click as click

@@ -20,6 +20,7 @@ from settlement.config import readers
 from settlement.config.limits import LimitSettings
 from settlement.config.table import (
     SIMULATED,
+    FeedSettings,
     LogFormat,
     LogKeySettings,
     LogLevel,
@@ -31,6 +32,7 @@ from settlement.config.table import (
 )
 from settlement.core.errors import SettlementError
 from settlement.core.limits import limits_of
+from settlement.core.misconfigured import ConfigError
 from settlement.core.money import Asset, parse_amount
 
 if TYPE_CHECKING:
@@ -57,20 +59,15 @@ PREFIX: Final = "SETTLEMENT_"
 RAILS: Final = frozenset({SIMULATED})
 
 
-class ConfigError(Exception):
-    """A setting that cannot be used: its name, the value found, why, and what to do."""
-
-    def __init__(self, setting: str, value: str, reason: str, advice: str) -> None:
-        self.setting = setting
-        self.value = value
-        self.reason = reason
-        self.advice = advice
-        super().__init__(f"{setting} is {value!r}: {reason}. {advice}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings(
-    LimitSettings, RailSettings, TermsSettings, LogKeySettings, StorageSettings, ServingSettings
+    LimitSettings,
+    FeedSettings,
+    RailSettings,
+    TermsSettings,
+    LogKeySettings,
+    StorageSettings,
+    ServingSettings,
 ):
     """Every choice an operator has; a field's variable is SETTLEMENT_ and its name in capitals."""
 
