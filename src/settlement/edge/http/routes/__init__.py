@@ -11,6 +11,7 @@ from settlement.edge.http.routes import (
     fees,
     go,
     idempotency,
+    keys,
     log,
     pay,
     payouts,
@@ -38,4 +39,5 @@ ALL_ROUTES = (
     *pay.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *keys.ROUTES,
 )
