@@ -44,6 +44,7 @@ class Table:
     """What one file of an export holds. `timed`: the id's prefix, where a span can be asked for."""
 
     name: str
+    query: str
     row: type[Any]
     extra: tuple[str, ...] = ()
     start: tuple[tuple[str, Any], ...]
@@ -51,11 +52,33 @@ class Table:
 
 
 TABLES: Final = (
-    Table(name="accounts", row=Account, start=(("ref", ""), ("asset", ""))),
-    Table(name="transfers", row=Transfer, start=(("tx_id", ""), ("leg", 0)), timed="tx_"),
-    Table(name="settlements", row=Settlement, start=(("tx_id", ""),), timed="tx_"),
-    Table(name="payouts", row=Payout, start=(("payout_id", ""),), timed="pay_"),
-    Table(name="events", row=Event, extra=("log_index",), start=(("log_index", -1),)),
+    Table(
+        name="accounts", query="export_accounts", row=Account, start=(("ref", ""), ("asset", ""))
+    ),
+    Table(
+        name="transfers",
+        query="export_transfers",
+        row=Transfer,
+        start=(("tx_id", ""), ("leg", 0)),
+        timed="tx_",
+    ),
+    Table(
+        name="settlements",
+        query="export_settlements",
+        row=Settlement,
+        start=(("tx_id", ""),),
+        timed="tx_",
+    ),
+    Table(
+        name="payouts", query="export_payouts", row=Payout, start=(("payout_id", ""),), timed="pay_"
+    ),
+    Table(
+        name="events",
+        query="export_events",
+        row=Event,
+        extra=("log_index",),
+        start=(("log_index", -1),),
+    ),
 )
 
 
@@ -67,7 +90,7 @@ def stream(tx: Tx, table: Table, span: Span) -> Iterator[list[Row]]:
         after[table.start[0][0]] = span.after(table.timed)
         bounds["before"] = span.before(table.timed)
     while True:
-        rows = tx.all(f"export_{table.name}", limit=PAGE_ROWS, **after, **bounds)
+        rows = tx.all(table.query, limit=PAGE_ROWS, **after, **bounds)
         if rows:
             yield rows
         if len(rows) < PAGE_ROWS:
