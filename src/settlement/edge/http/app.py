@@ -50,6 +50,7 @@ check that. Errors are RFC 9457 problem documents. Money is a JSON number beside
 def create_app(services: HttpServices) -> Litestar:
     """The application over these services; raises ImproperlyConfiguredException for a bad route."""
     threads, settings = Threads(), services.settings
+    ring = KeyRing(services.db, threads)
     app = Litestar(
         route_handlers=list(ALL_ROUTES),
         before_request=admit,
@@ -64,10 +65,11 @@ def create_app(services: HttpServices) -> Litestar:
             {
                 "services": services,
                 "threads": threads,
-                "key_ring": KeyRing(services.db, threads),
+                "key_ring": ring,
                 "limiter": Limiter(settings.limits, max(1, settings.rate_processes)),
             }
         ),
+        on_startup=[lambda: services.engine.add_listener(ring.committed)],
         on_shutdown=[threads.close],
         logging_config=None,  # the process configures logging, not the framework
         debug=False,
