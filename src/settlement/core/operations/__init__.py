@@ -6,7 +6,9 @@ Does not: hold anything between two decisions.
 """
 
 from settlement.core.operations.append_event import AppendEvent
+from settlement.core.operations.auto_go import AutoGo
 from settlement.core.operations.go import Go
+from settlement.core.operations.mandates import CreateMandate, RevokeMandate
 from settlement.core.operations.outcome import RailOutcome
 from settlement.core.operations.payout import RequestPayout
 from settlement.core.operations.proof_pack import ProofPack
@@ -19,6 +21,8 @@ from settlement.core.operations.settle import Settle, Split
 
 __all__ = [
     "AppendEvent",
+    "AutoGo",
+    "CreateMandate",
     "Go",
     "ProofPack",
     "RailOutcome",
@@ -28,6 +32,7 @@ __all__ = [
     "RecordReceipt",
     "Register",
     "RequestPayout",
+    "RevokeMandate",
     "Settle",
     "Split",
 ]
