@@ -5,6 +5,7 @@ Guarantees: an operation either refuses and writes nothing, or answers with its 
 Does not: hold anything between two decisions.
 """
 
+from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
 from settlement.core.operations.auto_go import AutoGo
 from settlement.core.operations.go import Go
@@ -22,6 +23,7 @@ from settlement.core.operations.settle import Settle, Split
 __all__ = [
     "AppendEvent",
     "AutoGo",
+    "CreateKey",
     "CreateMandate",
     "Go",
     "ProofPack",
@@ -32,7 +34,9 @@ __all__ = [
     "RecordReceipt",
     "Register",
     "RequestPayout",
+    "RevokeKey",
     "RevokeMandate",
+    "RotateKey",
     "Settle",
     "Split",
 ]

@@ -19,12 +19,13 @@ from settlement.core.errors import (
     CursorMalformed,
     DealNotFound,
     HookNotFound,
+    KeyNotFound,
     MalformedId,
     MandateNotFound,
     PayoutNotFound,
     TreeSizeUnknown,
 )
-from settlement.core.ids import HookId, MandateId, PayoutId, check_name
+from settlement.core.ids import HookId, KeyId, MandateId, PayoutId, check_name
 
 if TYPE_CHECKING:
     from settlement.edge.http.request import EdgeRequest
@@ -75,6 +76,14 @@ def mandate_in_path(text: str) -> str:
         return str(MandateId.parse(text))
     except MalformedId:
         raise MandateNotFound(mandate_id=_shown(text)) from None
+
+
+def key_in_path(text: str) -> str:
+    """The id of an API key; raises KeyNotFound for what cannot be one."""
+    try:
+        return str(KeyId.parse(text))
+    except MalformedId:
+        raise KeyNotFound(key_id=_shown(text)) from None
 
 
 def position_in_path(text: str) -> int:
