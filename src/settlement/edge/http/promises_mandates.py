@@ -1,4 +1,7 @@
-"""What the calls on mandates and auto-go answer; see `promises.py`.
+"""What the calls on mandates and auto-go answer.
+
+Guarantees: as `promises.py`: a test reads every answer into its struct.
+Does not: list every member; more may be there.
 
 Contract §5.4. Change colour: green to add, red to take away.
 """

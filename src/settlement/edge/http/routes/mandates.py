@@ -16,6 +16,7 @@ from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import IdempotencyKeyRequired, InvalidField, MemberMissing
 from settlement.core.ids import DealId, MandateId, check_hash, check_name, check_slug
+from settlement.core.limits import Bucket
 from settlement.core.mandates import read_confidence, verticals_text
 from settlement.core.money import Asset
 from settlement.core.operations import AutoGo, CreateMandate, RevokeMandate
@@ -128,6 +129,7 @@ async def revoke_mandate(
     "POST",
     "/protocol/auto-go",
     access=open_to("go"),
+    bucket=Bucket.GO,
     answer=promises.AutoApproved,
     body=schemas.AutoGoBody,
 )
