@@ -69,6 +69,10 @@ def test_every_type_of_event_that_is_sent_has_its_documented_name() -> None:
         "DISPUTE_RESOLVED",
         "DEAL_CANCELLED",
         "HOLD_EXPIRED",
+        "DELIVERIES_RELEASED",
+        "GAP_ACCEPTED",
+        "RECONCILED",
+        "RECOVERED",
         "SWITCH_PAUSED",
         "SWITCH_RESUMED",
     }

@@ -16,11 +16,13 @@ import rich_click as click
 from settlement import __version__
 from settlement.cli import output
 from settlement.cli.audit import audit
+from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
+from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
 from settlement.cli.vectors import vectors
@@ -30,6 +32,7 @@ _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Recover": ["backup", "recover"],
 }
 
 
@@ -57,6 +60,8 @@ for _command in (
     outbox,
     pause,
     resume,
+    backup,
+    recover,
 ):
     app.add_command(_command)
 

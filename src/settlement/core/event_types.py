@@ -95,6 +95,9 @@ _ENDING: Final[_Members] = {
 #: An operator stopped a part of the service, or let it go on; the reason is text, so its digest.
 _SWITCH: Final[_Members] = {"operator": _TEXT, "reason_hash": _TEXT, "switch": _TEXT}
 
+#: What an operator did after a loss; reports and reasons as digests.
+_RECOVERY: Final[_Members] = {"operator": _TEXT, "recovery_epoch": _INT}
+
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
     row.name: row
     for row in (
@@ -181,6 +184,19 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         EventType(name="HOLD_EXPIRED", optional=_ENDING, amount="amount_minor"),
         EventType(name="SWITCH_PAUSED", members=_SWITCH),
         EventType(name="SWITCH_RESUMED", members=_SWITCH),
+        EventType(
+            name="RECOVERED",
+            members={**_RECOVERY, "lost_since": _TEXT, "content_hash": _TEXT, "tree_size": _INT},
+        ),
+        EventType(
+            name="GAP_ACCEPTED",
+            members={**_RECOVERY, "promised": _INT, "reached": _INT, "reason_hash": _TEXT},
+        ),
+        EventType(
+            name="RECONCILED",
+            members={**_RECOVERY, "asked": _INT, "strangers": _INT, "report_hash": _TEXT},
+        ),
+        EventType(name="DELIVERIES_RELEASED", members=_RECOVERY),
     )
 }
 

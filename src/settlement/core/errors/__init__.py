@@ -91,6 +91,8 @@ from settlement.core.errors.rejected import (
 )
 from settlement.core.errors.system import (
     AlreadyDecided,
+    BackupDamaged,
+    BackupRunning,
     BehindCheckpoint,
     Busy,
     ChainConflict,
@@ -119,6 +121,8 @@ __all__ = [
     "AmountNotPositive",
     "AmountOverScale",
     "AmountRequired",
+    "BackupDamaged",
+    "BackupRunning",
     "BehindCheckpoint",
     "BodyTooDeep",
     "BodyTooLarge",
