@@ -19,6 +19,7 @@ from settlement.cli.audit import audit
 from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
+from settlement.cli.export import export
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
@@ -30,7 +31,7 @@ from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "vectors"],
+    "Prove": ["verify", "audit", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
     "Recover": ["backup", "recover"],
 }
@@ -51,6 +52,7 @@ for _command in (
     demo,
     verify,
     audit,
+    export,
     vectors,
     doctor,
     settings,

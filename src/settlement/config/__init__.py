@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from settlement.config import readers
 from settlement.config.table import (
     SIMULATED,
+    FeedSettings,
     LogFormat,
     LogKeySettings,
     LogLevel,
@@ -29,6 +30,7 @@ from settlement.config.table import (
     TermsSettings,
 )
 from settlement.core.errors import SettlementError
+from settlement.core.misconfigured import ConfigError
 from settlement.core.money import Asset, parse_amount
 
 if TYPE_CHECKING:
@@ -53,19 +55,10 @@ PREFIX: Final = "SETTLEMENT_"
 RAILS: Final = frozenset({SIMULATED})
 
 
-class ConfigError(Exception):
-    """A setting that cannot be used: its name, the value found, why, and what to do."""
-
-    def __init__(self, setting: str, value: str, reason: str, advice: str) -> None:
-        self.setting = setting
-        self.value = value
-        self.reason = reason
-        self.advice = advice
-        super().__init__(f"{setting} is {value!r}: {reason}. {advice}")
-
-
 @dataclass(frozen=True, kw_only=True)
-class Settings(RailSettings, TermsSettings, LogKeySettings, StorageSettings, ServingSettings):
+class Settings(
+    FeedSettings, RailSettings, TermsSettings, LogKeySettings, StorageSettings, ServingSettings
+):
     """Every choice an operator has; a field's variable is SETTLEMENT_ and its name in capitals."""
 
     def __post_init__(self) -> None:
