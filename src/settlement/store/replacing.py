@@ -6,7 +6,7 @@ is killed, the place holds the old data or the new: on PostgreSQL one transactio
 on SQLite the new file takes the old one's name in one step. Nothing old is deleted.
 Does not: check what it puts there; the caller has.
 
-Spec §17.2, decision 0015. Change colour: red.
+Spec §17.2, decision 0017. Change colour: red.
 """
 
 from __future__ import annotations
