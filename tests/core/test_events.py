@@ -88,6 +88,22 @@ EXAMPLES: dict[str, dict[str, Json]] = {
             "VERIFIER_WITHDRAWN",
         )
     },
+    "MANDATE_CREATED": {
+        "mandate_id": "mnd_1",
+        "buyer": "b",
+        "asset": "USD/2",
+        "max_amount_minor": 100,
+        "allowed_verticals": ["marketing"],
+        "confidence_threshold": "0.8",
+        "reserve_minor": None,
+        "expires_at": None,
+    },
+    "MANDATE_REVOKED": {
+        "mandate_id": "mnd_1",
+        "buyer": "b",
+        "asset": "USD/2",
+        "returned_minor": 0,
+    },
     "SWITCH_PAUSED": {"operator": "ops", "reason_hash": "a" * 64, "switch": "go"},
     "SWITCH_RESUMED": {"operator": "ops", "reason_hash": "a" * 64, "switch": "go"},
     "AGENT_REGISTERED": {"agent_id": "a", "name_hash": "0" * 64, "key_id": "k"},

@@ -71,6 +71,7 @@ _GO: Final[_Members] = {
     "volume_minor": _INT,
     "mandate_id": _TEXT_OR_NULL,
 }
+_MANDATE: Final[_Members] = {"mandate_id": _TEXT, "buyer": _TEXT, "asset": _TEXT}
 _ACCEPTANCE: Final[_Members] = {"acceptance_id": _TEXT}
 _REASON: Final[_Members] = {"reason": _TEXT, "reason_hash": _TEXT}
 _PAYOUT: Final[_Members] = {
@@ -210,6 +211,25 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         EventType(name="REFUNDED", optional=_ENDING, amount="amount_minor"),
         EventType(name="DEAL_CANCELLED", optional=_ENDING),
         EventType(name="HOLD_EXPIRED", optional=_ENDING, amount="amount_minor"),
+        EventType(
+            name="MANDATE_CREATED",
+            members={
+                **_MANDATE,
+                "max_amount_minor": _INT,
+                "allowed_verticals": _LIST,
+                "confidence_threshold": _TEXT,
+                "reserve_minor": _INT_OR_NULL,
+                "expires_at": _TEXT_OR_NULL,
+            },
+            optional=_MONEY,
+            amount="reserve_minor",
+        ),
+        EventType(
+            name="MANDATE_REVOKED",
+            members={**_MANDATE, "returned_minor": _INT},
+            optional=_MONEY,
+            amount="returned_minor",
+        ),
         EventType(name="SWITCH_PAUSED", members=_SWITCH),
         EventType(name="SWITCH_RESUMED", members=_SWITCH),
         EventType(
