@@ -97,6 +97,8 @@ from settlement.core.errors.rejected import (
 from settlement.core.errors.system import (
     AlreadyDecided,
     AlreadyRotated,
+    BackupDamaged,
+    BackupRunning,
     BehindCheckpoint,
     Busy,
     ChainConflict,
@@ -129,6 +131,8 @@ __all__ = [
     "AmountNotPositive",
     "AmountOverScale",
     "AmountRequired",
+    "BackupDamaged",
+    "BackupRunning",
     "BehindCheckpoint",
     "BodyTooDeep",
     "BodyTooLarge",
