@@ -72,8 +72,18 @@ def test_every_type_of_event_that_is_sent_has_its_documented_name() -> None:
         "CHARGED_BACK",
         "DEAL_CANCELLED",
         "HOLD_EXPIRED",
+        "DELIVERIES_RELEASED",
+        "GAP_ACCEPTED",
+        "RECONCILED",
+        "RECOVERED",
         "SWITCH_PAUSED",
         "SWITCH_RESUMED",
+        "KEY_CREATED",
+        "KEY_ROTATED",
+        "KEY_REVOKED",
+        "AGENT_RESUMED",
+        "VERIFIER_APPROVED",
+        "VERIFIER_WITHDRAWN",
     }
 
 

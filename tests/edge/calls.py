@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.edge.world import MANDATE
+
 if TYPE_CHECKING:
     from tests.edge.world import World
 
@@ -66,12 +68,17 @@ def calls(live: World) -> list[Call]:
         "{owner_id}": live.agents["owner"].agent_id,
         "{payout_id}": live.deals["paid"]["payout_id"],
         "{destination_id}": live.deals["destination"]["destination_id"],
+        "{buyer_id}": live.agents["buyer"].agent_id,
+        "{mandate_id}": live.deals["mandate"]["mandate_id"],
         "{hook_id}": live.deals["hook"]["hook_id"],
         "{key}": key,
+        "{key_id}": live.deals["key"]["key_id"],
         "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
         "{index}": "0",
     }
-    listed = [*_reads(), *_writes(live), *_money(live), *_back(), *_webhooks()]
+    listed = [*_reads(), *_writes(live), *_money(live), *_mandates(live)]
+    listed += [*_webhooks(), *_keys(live)]
+    listed += _back()
     return [_fill(call, filled) for call in listed]
 
 
@@ -245,6 +252,28 @@ def _back() -> list[Call]:
     ]
 
 
+def _mandates(live: World) -> list[Call]:
+    pack = live.deals["auto"]
+    buyer = live.agents["buyer"].agent_id
+    return [
+        _post(
+            "/protocol/mandates",
+            {"buyer_id": buyer, **MANDATE},
+            who="buyer",
+            actor="buyer_id",
+            amounts=("max_amount_per_deal_usd", "reserve"),
+            required=("max_amount_per_deal_usd", "allowed_verticals", "confidence_threshold"),
+        ),
+        get("/protocol/mandates/{buyer_id}", "buyer"),
+        _post("/protocol/mandates/{mandate_id}/revoke", {}, who="buyer"),
+        _post(
+            "/protocol/auto-go",
+            {**{name: pack[name] for name in ("deal_id", "quote_id")}, "buyer_id": buyer},
+            required=("deal_id", "quote_id"),
+        ),
+    ]
+
+
 def _webhooks() -> list[Call]:
     one = "/protocol/webhooks/{hook_id}"
     wish = {"url": "http://127.0.0.1:9/hook", "events": ["mandate.created"]}
@@ -256,4 +285,15 @@ def _webhooks() -> list[Call]:
         _post(f"{one}/rotate", {}, who="owner"),
         _post(f"{one}/replay", {}, who="owner"),
         Call("DELETE", one, one, body={}, who="owner"),
+    ]
+
+
+def _keys(live: World) -> list[Call]:
+    one = "/protocol/keys/{key_id}"
+    return [
+        _post("/protocol/keys", {"name": "another", "scopes": ["read"]}, who="keeper"),
+        get("/protocol/keys", "keeper"),
+        _post("/protocol/keys/validate", {"api_key": live.agents["keeper"].key}),
+        _post(f"{one}/rotate", {"grace_seconds": 60}, who="keeper"),
+        _post(f"{one}/revoke", {"reason": "left a test"}, who="keeper"),
     ]

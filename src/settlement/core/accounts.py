@@ -102,6 +102,11 @@ def receivable_account(agent_id: str) -> Ref:
     return Ref(f"receivable:{agent_id}", "receivable", agent_id)
 
 
+def mandate_account(mandate_id: str, buyer_id: str) -> Ref:
+    """What a buyer has put aside for one mandate."""
+    return Ref(f"mandate:{mandate_id}", "mandate", buyer_id)
+
+
 def clearing_account(rail: str) -> Ref:
     """Money at a rail that its statement has not confirmed yet."""
     return Ref(f"clearing:{rail}", "clearing")

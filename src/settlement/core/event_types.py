@@ -71,6 +71,7 @@ _GO: Final[_Members] = {
     "volume_minor": _INT,
     "mandate_id": _TEXT_OR_NULL,
 }
+_MANDATE: Final[_Members] = {"mandate_id": _TEXT, "buyer": _TEXT, "asset": _TEXT}
 _ACCEPTANCE: Final[_Members] = {"acceptance_id": _TEXT}
 _REASON: Final[_Members] = {"reason": _TEXT, "reason_hash": _TEXT}
 _PAYOUT: Final[_Members] = {
@@ -113,6 +114,13 @@ _BACK_MORE: Final[_Members] = {
 }
 #: An operator stopped a part of the service, or let it go on; the reason is text, so its digest.
 _SWITCH: Final[_Members] = {"operator": _TEXT, "reason_hash": _TEXT, "switch": _TEXT}
+#: Members of every step in a key's life; the chain is its agent's, `sys_<agent id>`.
+_KEY: Final[_Members] = {"agent_id": _TEXT, "key_id": _TEXT}
+#: What an operator decided about an agent.
+_AGENT: Final[_Members] = {"agent_id": _TEXT, "operator": _TEXT, "reason_hash": _TEXT}
+
+#: What an operator did after a loss; reports and reasons as digests.
+_RECOVERY: Final[_Members] = {"operator": _TEXT, "recovery_epoch": _INT}
 
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
     row.name: row
@@ -122,6 +130,30 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             members={"agent_id": _TEXT, "name_hash": _TEXT, "key_id": _TEXT},
             optional={"signing_key_id": _TEXT, "signing_key_digest": _TEXT},
         ),
+        EventType(
+            name="KEY_CREATED",
+            members={
+                **_KEY,
+                "scopes": _LIST,
+                "expires_at": _TEXT_OR_NULL,
+                "rotated_from": _TEXT_OR_NULL,
+            },
+        ),
+        EventType(
+            name="KEY_ROTATED",
+            members={
+                **_KEY,
+                "successor_id": _TEXT,
+                "grace_until": _TEXT,
+                # the key before, whose grace this rotation ended
+                "grace_ended_id": _TEXT_OR_NULL,
+            },
+        ),
+        EventType(name="KEY_REVOKED", members={**_KEY, "reason_hash": _TEXT}),
+        EventType(name="AGENT_SUSPENDED", members=_AGENT),
+        EventType(name="AGENT_RESUMED", members=_AGENT),
+        EventType(name="VERIFIER_APPROVED", members=_AGENT),
+        EventType(name="VERIFIER_WITHDRAWN", members=_AGENT),
         EventType(
             name="PROOF_READY",
             members={
@@ -203,8 +235,40 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         EventType(name="CHARGED_BACK", members=_BACK, optional=_BACK_MORE, amount="amount_minor"),
         EventType(name="DEAL_CANCELLED", optional=_ENDING),
         EventType(name="HOLD_EXPIRED", optional=_ENDING, amount="amount_minor"),
+        EventType(
+            name="MANDATE_CREATED",
+            members={
+                **_MANDATE,
+                "max_amount_minor": _INT,
+                "allowed_verticals": _LIST,
+                "confidence_threshold": _TEXT,
+                "reserve_minor": _INT_OR_NULL,
+                "expires_at": _TEXT_OR_NULL,
+            },
+            optional=_MONEY,
+            amount="reserve_minor",
+        ),
+        EventType(
+            name="MANDATE_REVOKED",
+            members={**_MANDATE, "returned_minor": _INT},
+            optional=_MONEY,
+            amount="returned_minor",
+        ),
         EventType(name="SWITCH_PAUSED", members=_SWITCH),
         EventType(name="SWITCH_RESUMED", members=_SWITCH),
+        EventType(
+            name="RECOVERED",
+            members={**_RECOVERY, "lost_since": _TEXT, "content_hash": _TEXT, "tree_size": _INT},
+        ),
+        EventType(
+            name="GAP_ACCEPTED",
+            members={**_RECOVERY, "promised": _INT, "reached": _INT, "reason_hash": _TEXT},
+        ),
+        EventType(
+            name="RECONCILED",
+            members={**_RECOVERY, "asked": _INT, "strangers": _INT, "report_hash": _TEXT},
+        ),
+        EventType(name="DELIVERIES_RELEASED", members=_RECOVERY),
     )
 }
 

@@ -20,6 +20,8 @@ from settlement.core.state_money import apply_money
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from settlement.core.api_keys import ApiKey
+    from settlement.core.mandate_rows import Mandate
     from settlement.core.refund_rows import Dispute, PaymentIn, Refund
     from settlement.core.rows import (
         Account,
@@ -46,10 +48,11 @@ class NotLoaded(LookupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """What must be locked before anything else is known: deals, then effects, in id order."""
+    """What must be locked before anything else is known: deals, effects, mandates, by id."""
 
     deals: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
+    mandates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class Needs:
     """What else the decision reads, named once the deals and effects are known.
 
     accounts: (ref, asset), locked in that order. names: agents looked up by registered name.
+    api_keys: by key id; the keys that these succeeded come along.
     chains: chain heads of ids that have no deal row. receipts: summary per deal id.
     volumes: (agent id, asset, now - 30 d as text). payouts: (deal id, payee).
     destinations: (owner, destination id or None for all of the owner's, newest first).
@@ -70,6 +74,7 @@ class Needs:
     accounts: tuple[tuple[str, str], ...] = ()
     agents: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = ()
     chains: tuple[str, ...] = ()
     receipts: tuple[str, ...] = ()
     known_receipts: tuple[tuple[str, str], ...] = ()
@@ -132,9 +137,11 @@ class State:
 
     deals: Loaded[str, Deal | None] = field(default_factory=Loaded)
     effects: Loaded[str, Effect | None] = field(default_factory=Loaded)
+    mandates: Loaded[str, Mandate | None] = field(default_factory=Loaded)
     accounts: Loaded[tuple[str, str], Account | None] = field(default_factory=Loaded)
     agents: Loaded[str, Agent | None] = field(default_factory=Loaded)
     names: Loaded[str, tuple[Agent, ...]] = field(default_factory=Loaded)
+    api_keys: Loaded[str, ApiKey | None] = field(default_factory=Loaded)
     chains: Loaded[str, ChainHead] = field(default_factory=Loaded)
     receipts: Loaded[str, ReceiptSummary] = field(default_factory=Loaded)
     known_receipts: Loaded[tuple[str, str], Receipt | None] = field(default_factory=Loaded)
@@ -189,10 +196,14 @@ class State:
             self.effects[effect.effect_id] = effect
         for change in writes.effects_changed:
             self.effects[change.effect.effect_id] = change.effect
+        for mandate in (*writes.mandates_new, *writes.mandates_changed):
+            self.mandates[mandate.mandate_id] = mandate
         for account in writes.accounts_new:
             self.accounts[account.ref, account.asset] = account
         for agent in writes.agents:
             self.agents[agent.agent_id] = agent
+        for key in (*writes.api_keys, *(change.key for change in writes.api_keys_changed)):
+            self.api_keys[key.key_id] = key
         for payout in (*writes.payouts_new, *writes.payouts_changed):
             self.payouts[payout.deal_id, payout.agent_id] = payout
         for receipt in writes.receipts:

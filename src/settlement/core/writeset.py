@@ -3,7 +3,7 @@
 For: the engine, which merges the write sets of a batch and hands them to the store, one
 multi-row statement per table.
 Guarantees: a write set is complete: nothing outside it is written for a decision. Changes to
-effects and payouts carry what they expect to find, so a stale fence changes nothing.
+effects, payouts and API keys carry what they expect to find, so a stale fence changes nothing.
 Does not: validate; `core/ledger.py` and the database do.
 Change colour: red.
 """
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from settlement.core.actor_keys import ActorKey
+    from settlement.core.api_keys import ApiKey
+    from settlement.core.limit_rows import LimitRow
+    from settlement.core.mandate_rows import Mandate
     from settlement.core.refund_rows import BadOutcome, Dispute, Refund
     from settlement.core.rows import (
         Account,
         Agent,
-        ApiKey,
         Claim,
         Deal,
         Destination,
@@ -49,6 +51,14 @@ class EffectChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChange:
+    """New standing of an API key, valid only while it still has `expected_status`."""
+
+    key: ApiKey
+    expected_status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimFinish:
     """Give a running derived claim its outcome.
 
@@ -70,6 +80,7 @@ class WriteSet:
 
     agents: list[Agent] = field(default_factory=list)
     api_keys: list[ApiKey] = field(default_factory=list)
+    api_keys_changed: list[KeyChange] = field(default_factory=list)
     actor_keys: list[ActorKey] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)  # before the deals whose heads they are
     deals_new: list[Deal] = field(default_factory=list)
@@ -83,6 +94,8 @@ class WriteSet:
     payees: list[SettlementPayee] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)  # after transfers and payees
     volumes: list[VolumeEntry] = field(default_factory=list)
+    mandates_new: list[Mandate] = field(default_factory=list)
+    mandates_changed: list[Mandate] = field(default_factory=list)
     destinations: list[Destination] = field(default_factory=list)
     effects_new: list[Effect] = field(default_factory=list)
     effects_changed: list[EffectChange] = field(default_factory=list)
@@ -97,6 +110,7 @@ class WriteSet:
     outbox: list[OutboxRow] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     claims_finished: list[ClaimFinish] = field(default_factory=list)
+    limits: list[LimitRow] = field(default_factory=list)
 
     def extend(self, other: WriteSet) -> None:
         """Append another decision's rows, keeping order."""

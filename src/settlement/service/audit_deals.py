@@ -27,6 +27,8 @@ _BACK: Final = ("refund", "release_back", "fee_back")
 #: event type -> the movements it may cause, as (kind, phase).
 CAUSED_BY: Final[dict[str, frozenset[tuple[str, str]]]] = {
     "PAYMENT_AUTHORIZED": frozenset({("charge", "final"), ("escrow_fund", "final")}),
+    "MANDATE_CREATED": frozenset({("mandate_reserve", "final")}),
+    "MANDATE_REVOKED": frozenset({("mandate_return", "final")}),
     "SETTLED": frozenset({("fee", "final"), ("release", "final")}),
     "PAYOUT_INITIATED": frozenset({("payout", "hold")}),
     "PAYOUT_CONFIRMED": frozenset({("payout", "post"), ("payout_settled", "final")}),

@@ -1,7 +1,7 @@
 """Loading what a batch of operations named: each noun in one statement, locks in one order.
 
-For: the engine. `load_footprint` locks deals, then effects; `load_needs` locks accounts before it
-reads anything else, so that what hangs on an account (a seller's volume, a balance) cannot move
+For: the engine. `load_footprint` locks deals, effects, mandates; `load_needs` locks accounts before
+it reads anything else, so that what hangs on an account (a seller's volume, a balance) cannot move
 between the reading and the writing. On PostgreSQL rows are locked in key order; on SQLite the
 writer is alone. Guarantees: every key asked for is in the state afterwards, with None or its
 noun's empty value when there is no row; an empty list costs no statement.
@@ -15,6 +15,8 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from settlement.core.api_keys import ApiKey
+from settlement.core.mandate_rows import Mandate
 from settlement.core.reputation import score_hundredths
 from settlement.core.rows import (
     Account,
@@ -46,7 +48,7 @@ ClaimKey: TypeAlias = tuple[str, str, str]  # scope, operation, key
 
 
 def load_footprint(tx: Tx, footprint: Footprint, state: State) -> None:
-    """Lock and load deals, then effects, each in id order."""
+    """Lock and load deals, then effects, then mandates, each in id order."""
     if footprint.deals:
         deals = {deal.deal_id: deal for deal in map(_deal, _lock(tx, "deal_lock", footprint.deals))}
         for deal_id in footprint.deals:
@@ -56,6 +58,11 @@ def load_footprint(tx: Tx, footprint: Footprint, state: State) -> None:
         effects = {effect.effect_id: effect for effect in found}
         for effect_id in footprint.effects:
             state.effects[effect_id] = effects.get(effect_id)
+    if footprint.mandates:
+        rows = _lock(tx, "mandate_lock", footprint.mandates)
+        mandates = {row["mandate_id"]: Mandate(**row) for row in rows}
+        for mandate_id in footprint.mandates:
+            state.mandates[mandate_id] = mandates.get(mandate_id)
 
 
 def load_needs(tx: Tx, needs: Needs, state: State) -> None:
@@ -63,6 +70,7 @@ def load_needs(tx: Tx, needs: Needs, state: State) -> None:
     of_money = load_money(tx, needs, state)
     _accounts(tx, sorted(of_money.union(needs.accounts)) if of_money else needs.accounts, state)
     _agents(tx, needs, state)
+    _api_keys(tx, needs.api_keys, state)
     _chains(tx, needs.chains, state)
     _events(tx, needs.events, state)
     _receipts(tx, needs, state)
@@ -141,6 +149,14 @@ def _agents(tx: Tx, needs: Needs, state: State) -> None:
             named[row["name"]].append(Agent(**row))
         for name in needs.names:
             state.names[name] = tuple(named[name])
+
+
+def _api_keys(tx: Tx, ids: Sequence[str], state: State) -> None:
+    if not ids:
+        return
+    found = {row["key_id"]: ApiKey(**row) for row in tx.all("api_key_by_ids", ids=list(ids))}
+    for key_id in {*ids, *found}:
+        state.api_keys[key_id] = found.get(key_id)
 
 
 def _chains(tx: Tx, ids: Sequence[str], state: State) -> None:

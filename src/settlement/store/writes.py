@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from settlement.core import refund_rows, rows
 from settlement.core.actor_keys import ActorKey
+from settlement.core.api_keys import ApiKey
+from settlement.core.limit_rows import LimitRow
+from settlement.core.mandate_rows import Mandate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from settlement.core.writeset import ClaimFinish, EffectChange, WriteSet
+    from settlement.core.writeset import ClaimFinish, EffectChange, KeyChange, WriteSet
 
 R = TypeVar("R")
 _Tuple = tuple[Any, ...]
@@ -47,6 +50,14 @@ def _key(*names: str) -> Callable[[Any], Any]:
     return attrgetter(*names)
 
 
+def jobs_due(writes: WriteSet, later_us: int) -> WriteSet:
+    """The same write set, its jobs due by that much later."""
+    if not later_us:
+        return writes
+    jobs = [replace(job, run_at_us=job.run_at_us + later_us) for job in writes.jobs]
+    return replace(writes, jobs=jobs)
+
+
 @dataclass(frozen=True, slots=True)
 class _Insert:
     """How the rows of one list go into their table."""
@@ -63,7 +74,7 @@ def _insert(query: str, row: type[Any], *sort: str) -> _Insert:
 
 
 _AGENT: Final = _insert("agent_insert", rows.Agent)
-_API_KEY: Final = _insert("api_key_insert", rows.ApiKey)
+_API_KEY: Final = _insert("api_key_insert", ApiKey)
 _ACTOR_KEY: Final = _insert("actor_key_insert", ActorKey)
 _DEAL: Final = _insert("deal_insert", rows.Deal, "deal_id")
 _PARTY: Final = _insert("party_insert", rows.Party, "deal_id", "agent_id", "role")
@@ -80,6 +91,7 @@ _PAYEE: Final = _insert("settlement_payee_insert", rows.SettlementPayee)
 _SETTLEMENT: Final = _insert("settlement_insert", rows.Settlement)
 _VOLUME: Final = _insert("volume_entry_insert", rows.VolumeEntry, "agent_id", "asset", "n")
 _DESTINATION: Final = _insert("destination_insert", rows.Destination)
+_MANDATE: Final = _insert("mandate_insert", Mandate, "mandate_id")
 _EFFECT: Final = _insert("effect_insert", rows.Effect, "obligation_key")
 _PAYOUT: Final = _insert("payout_insert", rows.Payout, "deal_id", "agent_id")
 _DISPUTE: Final = _insert("dispute_insert", refund_rows.Dispute, "deal_id")
@@ -99,6 +111,8 @@ DEAL_CHANGE: Final = _change(rows.Deal, "deal_id", "created_at")
 PAYOUT_CHANGE: Final = _change(
     rows.Payout, "payout_id", "deal_id", "agent_id", "asset", "created_at"
 )
+#: What a mandate allows never changes; it can only end.
+MANDATE_CHANGE: Final = ("status", "revoked_at", "mandate_id")
 _EFFECT_ROW: Final = _change(
     rows.Effect,
     "effect_id",
@@ -114,17 +128,25 @@ DISPUTE_CHANGE: Final = (
     "dispute_id",
 )
 REFUND_CHANGE: Final = ("holds", "state", "rail_ref", "refusal", "updated_at", "refund_id")
+KEY_CHANGE: Final = (
+    *("status", "grace_until", "revoked_at", "revoke_reason", "key_id"),
+    "expected_status",
+)
 FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
+LIMIT: Final = _names(LimitRow)
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
+_mandate_change: Final = attrgetter(*MANDATE_CHANGE)
 _payout_change: Final = attrgetter(*PAYOUT_CHANGE)
 _effect_change: Final = attrgetter(
     *(f"effect.{name}" for name in _EFFECT_ROW), "expected_fence", "expected_state"
 )
 _dispute_change: Final = attrgetter(*DISPUTE_CHANGE)
 _refund_change: Final = attrgetter(*REFUND_CHANGE)
+_key_change: Final = attrgetter(*(f"key.{name}" for name in KEY_CHANGE[:-1]), KEY_CHANGE[-1])
 _finish: Final = attrgetter(*FINISH)
+_limit: Final = attrgetter(*LIMIT)
 
 
 def statements(writes: WriteSet) -> Iterator[Statement]:
@@ -132,6 +154,7 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     deals_new, deals_changed = _fold_deals(writes)
     yield from _put(_AGENT, writes.agents)
     yield from _put(_API_KEY, writes.api_keys)
+    yield from _set("api_key_update", KEY_CHANGE, _keys(writes.api_keys_changed))
     yield from _put(_ACTOR_KEY, writes.actor_keys)
     yield from _put(_EVENT, writes.events)
     yield from _put(_PENDING, writes.events)
@@ -146,6 +169,9 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_PAYEE, writes.payees)
     yield from _put(_SETTLEMENT, writes.settlements)
     yield from _put(_VOLUME, writes.volumes)
+    yield from _put(_MANDATE, writes.mandates_new)
+    mandates = _last(writes.mandates_changed, "mandate_id")
+    yield from _set("mandate_update", MANDATE_CHANGE, [_mandate_change(m) for m in mandates])
     yield from _put(_DESTINATION, writes.destinations)
     yield from _put(_EFFECT, writes.effects_new)
     yield from _set("effect_update", EFFECT_CHANGE, _effects(writes.effects_changed))
@@ -157,6 +183,8 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_OUTBOX, writes.outbox)
     yield from _put(_CLAIM, writes.claims)
     yield from _finishes(writes.claims_finished)
+    limits = sorted(map(_limit, writes.limits))
+    yield from _set("limit_write", LIMIT, limits)
 
 
 def _back(writes: WriteSet) -> Iterator[Statement]:
@@ -206,6 +234,15 @@ def _effects(changes: Iterable[EffectChange]) -> list[_Tuple]:
             change if first is None else replace(first, effect=change.effect)
         )
     return [_effect_change(found[effect_id]) for effect_id in sorted(found)]
+
+
+def _keys(changes: Iterable[KeyChange]) -> list[_Tuple]:
+    """One change per key, as for effects."""
+    found: dict[str, KeyChange] = {}
+    for change in changes:
+        first = found.get(change.key.key_id)
+        found[change.key.key_id] = change if first is None else replace(first, key=change.key)
+    return [_key_change(found[key_id]) for key_id in sorted(found)]
 
 
 def _finishes(finished: list[ClaimFinish]) -> Iterator[Statement]:

@@ -7,17 +7,7 @@ Change colour: amber.
 
 from __future__ import annotations
 
-from settlement.core.errors.base import InvalidRequest, NotFound, Rejected, Retry, leaf
-
-
-@leaf
-class IdempotencyKeyRequired(InvalidRequest):
-    code = "idempotency_key_required"
-    title = "Send an Idempotency-Key"
-    message = "{operation} can be asked for many times, so only a key tells a repeat from a second."
-    advice = "Send the header Idempotency-Key with a value of your own, the same for every retry."
-    bad_request = True
-    operation: str
+from settlement.core.errors.base import NotFound, Rejected, Retry, leaf
 
 
 @leaf

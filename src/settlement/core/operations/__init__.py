@@ -5,10 +5,13 @@ Guarantees: an operation either refuses and writes nothing, or answers with its 
 Does not: hold anything between two decisions.
 """
 
+from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
+from settlement.core.operations.auto_go import AutoGo
 from settlement.core.operations.cancel import Cancel
 from settlement.core.operations.dispute import OpenDispute
 from settlement.core.operations.go import Go
+from settlement.core.operations.mandates import CreateMandate, RevokeMandate
 from settlement.core.operations.outcome import RailOutcome
 from settlement.core.operations.payout import RequestPayout
 from settlement.core.operations.proof_pack import ProofPack
@@ -24,7 +27,10 @@ from settlement.core.operations.settle import Settle, Split
 
 __all__ = [
     "AppendEvent",
+    "AutoGo",
     "Cancel",
+    "CreateKey",
+    "CreateMandate",
     "Go",
     "OpenDispute",
     "ProofPack",
@@ -38,6 +44,9 @@ __all__ = [
     "Register",
     "RequestPayout",
     "ResolveDispute",
+    "RevokeKey",
+    "RevokeMandate",
+    "RotateKey",
     "Settle",
     "Split",
 ]

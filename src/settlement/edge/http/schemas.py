@@ -16,7 +16,9 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
+from settlement.core.api_keys import GRACE_SECONDS, GRACE_SECONDS_MAX
 from settlement.core.errors import AmountMalformed, InvalidField, MalformedId, MemberMissing
+from settlement.core.mandates import VALID_SECONDS_MAX
 from settlement.edge.http.money import Amount
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -75,6 +77,23 @@ class GoBody(Body, kw_only=True, frozen=True):
     buyer_email: str = ""
     vertical: str = ""
     scope_summary: str = ""
+
+
+class MandateBody(Body, kw_only=True, frozen=True):
+    buyer_id: str | None = None
+    max_amount_per_deal_usd: Amount
+    allowed_verticals: list[str]
+    confidence_threshold: Any  # read digit for digit, as an amount is, but zero is one too
+    reserve: Amount | None = None
+    valid_seconds: Annotated[int, msgspec.Meta(ge=1, le=VALID_SECONDS_MAX)] | None = None
+
+
+class AutoGoBody(Body, kw_only=True, frozen=True):
+    deal_id: str
+    quote_id: str
+    buyer_id: str | None = None
+    mandate_id: str | None = None
+    seller_agent_id: str | None = None
 
 
 class VerifyBody(Body, kw_only=True, frozen=True):
@@ -148,6 +167,25 @@ class RotateSecretBody(Body, kw_only=True, frozen=True):
 
 class ReplayBody(Body, kw_only=True, frozen=True):
     since_log_index: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
+
+
+class KeyBody(Body, kw_only=True, frozen=True):
+    name: str = ""
+    scopes: list[str] | None = None
+    expires_at: str | None = None
+
+
+class RotateKeyBody(Body, kw_only=True, frozen=True):
+    grace_seconds: Annotated[int, msgspec.Meta(ge=0, le=GRACE_SECONDS_MAX)] = GRACE_SECONDS
+
+
+class RevokeKeyBody(Body, kw_only=True, frozen=True):
+    reason: str = ""
+
+
+class ValidateKeyBody(Body, kw_only=True, frozen=True):
+    api_key: str | None = None
+    scope: str | None = None
 
 
 class Problem(msgspec.Struct, kw_only=True):

@@ -9,6 +9,10 @@ ORDER BY deal_id;
 SELECT * FROM effect WHERE effect_id IN (SELECT value FROM json_each(:ids))
 ORDER BY effect_id;
 
+-- name: mandate_lock
+SELECT * FROM mandate WHERE mandate_id IN (SELECT value FROM json_each(:ids))
+ORDER BY mandate_id;
+
 -- name: account_lock
 SELECT t.* FROM json_each(:keys) AS k CROSS JOIN account AS t
   ON t.ref = k.value ->> 0 AND t.asset = k.value ->> 1
@@ -22,6 +26,13 @@ ORDER BY t.scope, t.operation, t.key;
 -- name: agent_by_ids
 SELECT * FROM agent WHERE agent_id IN (SELECT value FROM json_each(:ids))
 ORDER BY agent_id;
+
+-- name: api_key_by_ids
+-- With each key the one it succeeded, whose grace ends when it is rotated itself.
+SELECT t.* FROM json_each(:ids) AS k CROSS JOIN api_key AS t ON t.key_id = k.value
+UNION
+SELECT p.* FROM json_each(:ids) AS k CROSS JOIN api_key AS t ON t.key_id = k.value
+CROSS JOIN api_key AS p ON p.key_id = t.rotated_from;
 
 -- name: agent_by_names
 SELECT * FROM agent WHERE name IN (SELECT value FROM json_each(:names)) ORDER BY name, agent_id;

@@ -5,19 +5,29 @@
 
 -- name: agent_insert
 INSERT INTO agent (agent_id, name, agent_type, capabilities, description, api_endpoint,
-  owner_email, status, operator, created_at)
+  owner_email, status, operator, created_at, verifier)
 SELECT unnest(:agent_id::text[]), unnest(:name::text[]), unnest(:agent_type::text[]),
   unnest(:capabilities::text[]), unnest(:description::text[]), unnest(:api_endpoint::text[]),
   unnest(:owner_email::text[]), unnest(:status::text[]), unnest(:operator::bigint[]),
-  unnest(:created_at::text[]);
+  unnest(:created_at::text[]), unnest(:verifier::bigint[]);
 
 -- name: api_key_insert
 INSERT INTO api_key (key_prefix, key_id, agent_id, name, digest, scopes, status, created_at,
-  expires_at, grace_until, rotated_from, revoked_at)
+  expires_at, grace_until, rotated_from, revoked_at, revoke_reason)
 SELECT unnest(:key_prefix::text[]), unnest(:key_id::text[]), unnest(:agent_id::text[]),
   unnest(:name::text[]), unnest(:digest::text[]), unnest(:scopes::text[]),
   unnest(:status::text[]), unnest(:created_at::text[]), unnest(:expires_at::text[]),
-  unnest(:grace_until::text[]), unnest(:rotated_from::text[]), unnest(:revoked_at::text[]);
+  unnest(:grace_until::text[]), unnest(:rotated_from::text[]), unnest(:revoked_at::text[]),
+  unnest(:revoke_reason::text[]);
+
+-- name: api_key_update
+UPDATE api_key AS t SET
+  status = n.status, grace_until = n.grace_until, revoked_at = n.revoked_at,
+  revoke_reason = n.revoke_reason
+FROM unnest(:status::text[], :grace_until::text[], :revoked_at::text[], :revoke_reason::text[],
+  :key_id::text[], :expected_status::text[])
+  AS n (status, grace_until, revoked_at, revoke_reason, key_id, expected_status)
+WHERE t.key_id = n.key_id AND t.status = n.expected_status AND t.key_id = ANY(:key_id::text[]);
 
 -- name: actor_key_insert
 INSERT INTO actor_key (key_id, actor_id, actor_type, key_class, public_key_base64, status,
@@ -221,6 +231,21 @@ FROM unnest(:state::text[], :version::bigint[], :head_hash::text[], :asset::text
   acceptance_id, acceptance_state, funding, funding_rail, charge_refusals, intent_id, updated_at,
   settled_at, deal_id)
 WHERE t.deal_id = n.deal_id AND t.deal_id = ANY(:deal_id::text[]);
+
+-- name: mandate_insert
+INSERT INTO mandate (mandate_id, buyer_id, asset, max_amount_minor, allowed_verticals,
+  confidence_threshold, reserve_minor, status, expires_at, created_at, revoked_at)
+SELECT unnest(:mandate_id::text[]), unnest(:buyer_id::text[]), unnest(:asset::text[]),
+  unnest(:max_amount_minor::bigint[]), unnest(:allowed_verticals::text[]),
+  unnest(:confidence_threshold::text[]), unnest(:reserve_minor::bigint[]),
+  unnest(:status::text[]), unnest(:expires_at::text[]), unnest(:created_at::text[]),
+  unnest(:revoked_at::text[]);
+
+-- name: mandate_update
+UPDATE mandate AS t SET status = n.status, revoked_at = n.revoked_at
+FROM unnest(:status::text[], :revoked_at::text[], :mandate_id::text[])
+  AS n (status, revoked_at, mandate_id)
+WHERE t.mandate_id = n.mandate_id AND t.mandate_id = ANY(:mandate_id::text[]);
 
 -- name: effect_update
 UPDATE effect AS t SET

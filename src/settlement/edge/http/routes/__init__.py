@@ -13,7 +13,9 @@ from settlement.edge.http.routes import (
     fees,
     go,
     idempotency,
+    keys,
     log,
+    mandates,
     pay,
     payouts,
     proofs,
@@ -30,6 +32,7 @@ ALL_ROUTES = (
     *agents.ROUTES,
     *proofs.ROUTES,
     *go.ROUTES,
+    *mandates.ROUTES,
     *verify.ROUTES,
     *settle.ROUTES,
     *fees.ROUTES,
@@ -44,4 +47,5 @@ ALL_ROUTES = (
     *disputes.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *keys.ROUTES,
 )
