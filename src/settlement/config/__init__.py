@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.config import readers
+from settlement.config.exchange import ExchangeSettings
 from settlement.config.table import (
     SIMULATED,
     LogFormat,
@@ -65,7 +66,14 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(RailSettings, TermsSettings, LogKeySettings, StorageSettings, ServingSettings):
+class Settings(
+    ExchangeSettings,
+    RailSettings,
+    TermsSettings,
+    LogKeySettings,
+    StorageSettings,
+    ServingSettings,
+):
     """Every choice an operator has; a field's variable is SETTLEMENT_ and its name in capitals."""
 
     def __post_init__(self) -> None:
@@ -123,6 +131,11 @@ class Settings(RailSettings, TermsSettings, LogKeySettings, StorageSettings, Ser
     def sandbox(self) -> bool:
         """True when money is pretended."""
         return self.mode is Mode.SANDBOX
+
+    @property
+    def seal_key_file(self) -> Path:
+        """Where the seal key is when no setting holds it."""
+        return self.signing_key_file.with_name("seal.key")
 
     @property
     def webhooks_to_loopback(self) -> bool:

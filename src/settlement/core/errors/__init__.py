@@ -46,6 +46,13 @@ from settlement.core.errors.base import (
     Unavailable,
     from_record,
 )
+from settlement.core.errors.exchange import (
+    AwardRequired,
+    IntentClosed,
+    IntentFull,
+    IntentNotFound,
+    SealKeyMissing,
+)
 from settlement.core.errors.invalid import (
     AmountMalformed,
     AmountNotPositive,
@@ -119,6 +126,7 @@ __all__ = [
     "AmountNotPositive",
     "AmountOverScale",
     "AmountRequired",
+    "AwardRequired",
     "BehindCheckpoint",
     "BodyTooDeep",
     "BodyTooLarge",
@@ -145,6 +153,9 @@ __all__ = [
     "IdempotencyMismatch",
     "IllegalTransition",
     "InsufficientFunds",
+    "IntentClosed",
+    "IntentFull",
+    "IntentNotFound",
     "InternalFault",
     "InvalidField",
     "InvalidRequest",
@@ -185,6 +196,7 @@ __all__ = [
     "RouteNotFound",
     "ScopeLockMismatch",
     "ScopeMissing",
+    "SealKeyMissing",
     "SelfApproval",
     "SettlementError",
     "SharesNotOne",
