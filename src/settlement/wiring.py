@@ -29,6 +29,7 @@ from settlement.service.bundles import Bundles
 from settlement.service.deliveries import Deliveries
 from settlement.service.effects import EffectRunner
 from settlement.service.engine import Engine
+from settlement.service.feed import FEED_RELEASE, FEED_RELEASE_SECONDS, Feed
 from settlement.service.inbox import Inbox
 from settlement.service.job_kinds import JobKind, periodic, runner_of
 from settlement.service.jobs import JobQueue
@@ -165,7 +166,8 @@ def _connect(
     loopback = settings.webhooks_to_loopback
     asked = Sender(allow_loopback_http=loopback, seconds=_WEBHOOK_ASKED_SECONDS)
     deliveries = Deliveries(db, Sender(allow_loopback_http=loopback), owner=owner)
-    kinds = _job_kinds(db)
+    feed = Feed(db, asset=settings.default_asset, delay_seconds=settings.econ_feed_delay_seconds)
+    kinds = _job_kinds(db, feed)
     runner = runner_of(db, kinds, lease_seconds=settings.job_lease_seconds, owner=owner)
     scheduler = Scheduler(db, jobs, periodic(kinds), owner=owner)
     loops = [
@@ -240,12 +242,14 @@ def _kind_loops(kinds: Sequence[JobKind], runner: JobRunner, scheduler: Schedule
     ]
 
 
-def _job_kinds(db: Database) -> list[JobKind]:
+def _job_kinds(db: Database, feed: Feed) -> list[JobKind]:
     """The kinds of jobs of this release: who handles them, and which run by themselves.
 
     The one place to add another; take what its handler needs as a further argument.
     """
-    kinds: list[JobKind] = []
+    kinds = [
+        JobKind(job_type=FEED_RELEASE, handler=feed.handle, every_seconds=FEED_RELEASE_SECONDS)
+    ]
     # It forgets the past periods of all kinds, its own too.
     entries = [*periodic(kinds), Every(job_type=PRUNE, period_seconds=PRUNE_SECONDS)]
     prune = Pruner(db, entries).handle
