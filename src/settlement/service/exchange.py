@@ -2,7 +2,7 @@
 
 For: the routes of intents and the worker's loop that closes what is due.
 Guarantees: a bid leaves this module sealed, so the engine never sees a price; a repeat under a sent
-key commits to the same nonce, and the nonce is in the caller's answer only. Before the close nothing
+key commits to the same nonce, which is in the caller's answer only. Before the close nothing
 here can show a price, for it reads none; after it, the public sees the winner's, a bidder its own,
 the client and operators all (spec §13).
 Does not: decide; `core/operations/{create_intent,place_bid,close_intent}.py` do.
@@ -18,8 +18,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from settlement.core.award import candidate, reveal_document, reveal_hash, wanted
 from settlement.core.auction import find_winner
+from settlement.core.award import candidate, reveal_document, wanted
 from settlement.core.bids import NONCE_BYTES, BidTerms, OpenedBid, commitment_of, nonce_from
 from settlement.core.errors import IntentNotFound, SealKeyMissing
 from settlement.core.ids import BidId, IntentId
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from settlement.core.bids import Opener
     from settlement.core.intent_rows import Bid, Intent, IntentView
     from settlement.core.principal import Principal
+    from settlement.core.rows import Event
     from settlement.sealing import SealKey
     from settlement.service.engine import Engine
     from settlement.store.database import Database, Tx
@@ -45,9 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DUE_BATCH: Final = 20
-_EXCHANGE_EVENTS: Final = frozenset(
-    {"INTENT_CREATED", "BID_RECEIVED", "INTENT_CLOSED", "INTENT_AWARDED", "BIDS_REVEALED"}
-)
+EVENTS_PAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,17 +297,23 @@ def recompute(db: Database, intent_id: str) -> Candidate | None:
 
 def exchange_events(tx: Tx, deal_id: str) -> list[dict[str, Any]]:
     """The deal's events up to its award, in the form that was hashed."""
-    page = deals.events_page(tx, deal_id, 0, rows.EVENTS_MAX)
-    return [
-        {
-            "event_id": one.event.event_id,
-            "event_type": one.event.event_type,
-            "deal_id": one.event.deal_id,
-            "actor_id": one.event.actor_id,
-            "timestamp": one.event.timestamp,
-            "payload": json.loads(one.event.payload),
-            "prev_hash": one.event.prev_hash,
-            "hash": one.event.hash,
-        }
-        for one in page
-    ]
+    found: list[dict[str, Any]] = []
+    while page := deals.events_page(tx, deal_id, len(found), EVENTS_PAGE):
+        for logged in page:
+            found.append(_hashed(logged.event))
+            if logged.event.event_type == "BIDS_REVEALED":
+                return found
+    return found
+
+
+def _hashed(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "event_type": event.event_type,
+        "deal_id": event.deal_id,
+        "actor_id": event.actor_id,
+        "timestamp": event.timestamp,
+        "payload": json.loads(event.payload),
+        "prev_hash": event.prev_hash,
+        "hash": event.hash,
+    }
