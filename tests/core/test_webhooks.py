@@ -69,6 +69,10 @@ def test_every_type_of_event_that_is_sent_has_its_documented_name() -> None:
         "DISPUTE_RESOLVED",
         "DEAL_CANCELLED",
         "HOLD_EXPIRED",
+        "INTENT_CREATED",
+        "BID_RECEIVED",
+        "INTENT_CLOSED",
+        "BIDS_REVEALED",
         "SWITCH_PAUSED",
         "SWITCH_RESUMED",
     }
