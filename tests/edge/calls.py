@@ -63,17 +63,24 @@ def calls(live: World) -> list[Call]:
         "{destination_id}": live.deals["destination"]["destination_id"],
         "{hook_id}": live.deals["hook"]["hook_id"],
         "{key}": key,
+        "{key_id}": live.deals["key"]["key_id"],
         "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
         "{index}": "0",
     }
     filled["{intent_id}"] = live.deals["awarded"]["intent_id"]
-    listed = [*_reads(), *_writes(live), *_money(live), *_webhooks(), *_intents(live)]
-    bids = _fill(_bid(live), {"{intent_id}": live.deals["wanted"]["intent_id"]})
-    return [*(_fill(call, filled) for call in listed), bids]
+    listed = [
+        *_reads(),
+        *_writes(live),
+        *_money(live),
+        *_webhooks(),
+        *_keys(live),
+        *_intents(live),
+    ]
+    return [_fill(call, filled) for call in listed]
 
 
 def _fill(call: Call, filled: dict[str, str]) -> Call:
-    path = call.route
+    path = call.path
     for name, value in filled.items():
         path = path.replace(name, value)
     members = {f.name: getattr(call, f.name) for f in call.__dataclass_fields__.values()}
@@ -237,15 +244,25 @@ def _intents(live: World) -> list[Call]:
         get(one),
         _post(f"{one}/close", {}, who="buyer"),
         get(f"{one}/reveal", "buyer"),
+        Call(
+            "POST",
+            f"{one}/bids",
+            f"/protocol/intents/{live.deals['wanted']['intent_id']}/bids",
+            {"agent_id": live.agents["seller"].agent_id, "price_usd": 10, "delivery_hours": 5},
+            who="seller",
+            actor="agent_id",
+            amounts=("price_usd",),
+            required=("price_usd", "delivery_hours"),
+        ),
     ]
 
 
-def _bid(live: World) -> Call:
-    return _post(
-        "/protocol/intents/{intent_id}/bids",
-        {"agent_id": live.agents["seller"].agent_id, "price_usd": 10, "delivery_hours": 5},
-        who="seller",
-        actor="agent_id",
-        amounts=("price_usd",),
-        required=("price_usd", "delivery_hours"),
-    )
+def _keys(live: World) -> list[Call]:
+    one = "/protocol/keys/{key_id}"
+    return [
+        _post("/protocol/keys", {"name": "another", "scopes": ["read"]}, who="keeper"),
+        get("/protocol/keys", "keeper"),
+        _post("/protocol/keys/validate", {"api_key": live.agents["keeper"].key}),
+        _post(f"{one}/rotate", {"grace_seconds": 60}, who="keeper"),
+        _post(f"{one}/revoke", {"reason": "left a test"}, who="keeper"),
+    ]

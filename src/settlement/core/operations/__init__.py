@@ -5,6 +5,7 @@ Guarantees: an operation either refuses and writes nothing, or answers with its 
 Does not: hold anything between two decisions.
 """
 
+from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
 from settlement.core.operations.close_intent import CloseIntent
 from settlement.core.operations.create_intent import CreateIntent
@@ -24,6 +25,7 @@ __all__ = [
     "AppendEvent",
     "CloseIntent",
     "CreateIntent",
+    "CreateKey",
     "Go",
     "PlaceBid",
     "ProofPack",
@@ -34,6 +36,8 @@ __all__ = [
     "RecordReceipt",
     "Register",
     "RequestPayout",
+    "RevokeKey",
+    "RotateKey",
     "Settle",
     "Split",
 ]

@@ -13,6 +13,7 @@ from settlement.edge.http.routes import (
     go,
     idempotency,
     intents,
+    keys,
     log,
     pay,
     payouts,
@@ -42,4 +43,5 @@ ALL_ROUTES = (
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
     *intents.ROUTES,
+    *keys.ROUTES,
 )
