@@ -6,7 +6,7 @@ in `open_bids` alone. Under a seal key, what it wraps for one intent opens nothi
 ciphertext moved to another intent, bid or bidder does not open. One caller's repeat of one bid gets
 the nonce it had, without any being stored.
 Does not: decide when to open, read settings, or rotate: an intent is opened with the key under
-which it was made (docs/decisions/0016).
+which it was made (docs/decisions/0018).
 
 Spec §13. Change colour: red (FORMAT: what is sealed today is opened next week).
 """

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
     from settlement.wiring import Services
 
+MANDATE = {
+    "max_amount_per_deal_usd": 100,
+    "allowed_verticals": ["marketing"],
+    "confidence_threshold": 0.8,
+}
 PROOF = {"preview_url": "https://example.org/preview"}
 
 
@@ -170,6 +175,8 @@ def settle_in(live: World) -> None:
     offer = {"price_usd": 40, "delivery_hours": 5}
     live.ok("POST", f"{one}/bids", offer, who="seller")
     live.ok("POST", f"{one}/close", {}, who="buyer")
+    live.deals["auto"] = live.proof()
+    live.deals["mandate"] = live.ok("POST", "/protocol/mandates", MANDATE, who="buyer")
     # Its own agent: a destination this server cannot pay would make the seller's payouts wait.
     live.register("owner")
     body = {"rail": "ACH", "address": "12345678"}

@@ -7,9 +7,11 @@ Does not: hold anything between two decisions.
 
 from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
+from settlement.core.operations.auto_go import AutoGo
 from settlement.core.operations.close_intent import CloseIntent
 from settlement.core.operations.create_intent import CreateIntent
 from settlement.core.operations.go import Go
+from settlement.core.operations.mandates import CreateMandate, RevokeMandate
 from settlement.core.operations.outcome import RailOutcome
 from settlement.core.operations.payout import RequestPayout
 from settlement.core.operations.place_bid import PlaceBid
@@ -23,9 +25,11 @@ from settlement.core.operations.settle import Settle, Split
 
 __all__ = [
     "AppendEvent",
+    "AutoGo",
     "CloseIntent",
     "CreateIntent",
     "CreateKey",
+    "CreateMandate",
     "Go",
     "PlaceBid",
     "ProofPack",
@@ -37,6 +41,7 @@ __all__ = [
     "Register",
     "RequestPayout",
     "RevokeKey",
+    "RevokeMandate",
     "RotateKey",
     "Settle",
     "Split",

@@ -4,7 +4,7 @@ For: POST /protocol/intents/{id}/close and the loop that closes what is due.
 Guarantees: open, award and reveal are one decision under one derived claim, so there is one award
 whoever closes and however often; a bid that does not match its commitment stops the close, it is
 never left out. The answer holds what everybody may know: the winner, its price, the count.
-Does not: hold a key: the `Opener` it is given is a pure function (docs/decisions/0016).
+Does not: hold a key: the `Opener` it is given is a pure function (docs/decisions/0018).
 
 Spec §13, §6.1. Change colour: red.
 """

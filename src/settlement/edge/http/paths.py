@@ -22,10 +22,11 @@ from settlement.core.errors import (
     IntentNotFound,
     KeyNotFound,
     MalformedId,
+    MandateNotFound,
     PayoutNotFound,
     TreeSizeUnknown,
 )
-from settlement.core.ids import HookId, IntentId, KeyId, PayoutId, check_name
+from settlement.core.ids import HookId, IntentId, KeyId, MandateId, PayoutId, check_name
 
 if TYPE_CHECKING:
     from settlement.edge.http.request import EdgeRequest
@@ -76,6 +77,14 @@ def hook_in_path(text: str) -> str:
         return str(HookId.parse(text))
     except MalformedId:
         raise HookNotFound(hook_id=_shown(text)) from None
+
+
+def mandate_in_path(text: str) -> str:
+    """A mandate id; raises MandateNotFound for what cannot be one."""
+    try:
+        return str(MandateId.parse(text))
+    except MalformedId:
+        raise MandateNotFound(mandate_id=_shown(text)) from None
 
 
 def key_in_path(text: str) -> str:
