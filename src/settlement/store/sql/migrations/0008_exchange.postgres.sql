@@ -53,9 +53,6 @@ CREATE TABLE bid (
   CONSTRAINT bid_of_its_bidder CHECK (bidder_id = agent_id)
 );
 
-ALTER TABLE intent ADD CONSTRAINT intent_winner FOREIGN KEY (intent_id, winner_bid_id)
-  REFERENCES bid (intent_id, bid_id);
-
 CREATE TABLE bid_reveal (
   bid_id text COLLATE "C" NOT NULL PRIMARY KEY,
   intent_id text COLLATE "C" NOT NULL,
@@ -110,6 +107,20 @@ WHEN ((NEW.intent_id, NEW.deal_id, NEW.open, NEW.client_id, NEW.client_label, NE
     OLD.deadline_hours, OLD.public_key, OLD.sealed_key, OLD.seal_key_id, OLD.created_at,
     OLD.closes_at))
 EXECUTE FUNCTION settlement_refuse_row('intent_fixed');
+-- The winner is one of its bids. Not a foreign key: the tables would need each other, and could not be
+-- loaded one after the other.
+CREATE FUNCTION intent_awarded() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF (SELECT b.agent_id = NEW.winner_agent_id FROM bid AS b
+      WHERE b.bid_id = NEW.winner_bid_id AND b.intent_id = NEW.intent_id) IS NOT TRUE THEN
+    PERFORM settlement_refuse('intent_winner');
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER intent_awarded BEFORE UPDATE ON intent FOR EACH ROW
+WHEN (NEW.winner_bid_id IS NOT NULL) EXECUTE FUNCTION intent_awarded();
+CREATE TRIGGER intent_begins_open BEFORE INSERT ON intent FOR EACH ROW
+WHEN (NEW.state <> 'open') EXECUTE FUNCTION settlement_refuse_row('intent_begins_open');
 CREATE TRIGGER intent_kept BEFORE DELETE OR TRUNCATE ON intent
 FOR EACH STATEMENT EXECUTE FUNCTION settlement_refuse_row('intent_kept');
 

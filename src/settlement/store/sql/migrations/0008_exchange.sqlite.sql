@@ -31,9 +31,7 @@ CREATE TABLE intent (
     AND (winner_bid_id IS NULL) = (winner_agent_id IS NULL)
     AND (winner_bid_id IS NULL) = (winning_minor IS NULL)
     AND (winner_bid_id IS NULL) = (due_at IS NULL)),
-  CONSTRAINT intent_within_budget CHECK (winning_minor BETWEEN 1 AND budget_minor),
-  CONSTRAINT intent_winner FOREIGN KEY (intent_id, winner_bid_id)
-    REFERENCES bid (intent_id, bid_id)
+  CONSTRAINT intent_within_budget CHECK (winning_minor BETWEEN 1 AND budget_minor)
 ) STRICT;
 CREATE INDEX intent_due ON intent (closes_at, intent_id) WHERE state = 'open';
 CREATE INDEX intent_by_winner ON intent (winner_agent_id, closed_at) WHERE open = 0;
@@ -103,6 +101,20 @@ WHEN (NEW.intent_id, NEW.deal_id, NEW.open, NEW.client_label, NEW.capability, NE
   OR NEW.client_id IS NOT OLD.client_id
 BEGIN
   SELECT RAISE (ABORT, 'settlement: intent_fixed');
+END;
+
+-- The winner is one of its bids. Not a foreign key: the tables would need each other, and could not be
+-- loaded one after the other.
+CREATE TRIGGER intent_awarded BEFORE UPDATE ON intent WHEN NEW.winner_bid_id IS NOT NULL
+BEGIN
+  SELECT RAISE (ABORT, 'settlement: intent_winner')
+  WHERE NOT EXISTS (SELECT 1 FROM bid WHERE bid_id = NEW.winner_bid_id
+    AND intent_id = NEW.intent_id AND agent_id = NEW.winner_agent_id);
+END;
+
+CREATE TRIGGER intent_begins_open BEFORE INSERT ON intent WHEN NEW.state <> 'open'
+BEGIN
+  SELECT RAISE (ABORT, 'settlement: intent_begins_open');
 END;
 
 CREATE TRIGGER intent_kept BEFORE DELETE ON intent
