@@ -49,6 +49,13 @@ from settlement.core.errors.base import (
     Unavailable,
     from_record,
 )
+from settlement.core.errors.exchange import (
+    AwardRequired,
+    IntentClosed,
+    IntentFull,
+    IntentNotFound,
+    SealKeyMissing,
+)
 from settlement.core.errors.going_back import (
     BadShare,
     DealHasMoney,
@@ -142,6 +149,7 @@ __all__ = [
     "AmountNotPositive",
     "AmountOverScale",
     "AmountRequired",
+    "AwardRequired",
     "BackupDamaged",
     "BackupRunning",
     "BadShare",
@@ -175,6 +183,9 @@ __all__ = [
     "IdempotencyMismatch",
     "IllegalTransition",
     "InsufficientFunds",
+    "IntentClosed",
+    "IntentFull",
+    "IntentNotFound",
     "InternalFault",
     "InvalidField",
     "InvalidRequest",
@@ -225,6 +236,7 @@ __all__ = [
     "RouteNotFound",
     "ScopeLockMismatch",
     "ScopeMissing",
+    "SealKeyMissing",
     "SelfApproval",
     "SettlementError",
     "SharesNotOne",

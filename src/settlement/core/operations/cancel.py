@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from settlement.core.accounts import escrow_account
 from settlement.core.deal import check_transition
-from settlement.core.errors import DealHasMoney, PartyMismatch
+from settlement.core.errors import AwardRequired, DealHasMoney, PartyMismatch
 from settlement.core.events import Actor
 from settlement.core.operation import Call, Context, Decision
 from settlement.core.operations._common import (
@@ -82,6 +82,9 @@ class Cancel:
         if role is None and not self.principal.is_operator:
             raise PartyMismatch(deal_id=deal.deal_id)
         check_transition(deal, self.name)
+        if deal.intent_id is not None and deal.state is DealState.CREATED:
+            # The exchange would award a deal that is over; its client closes the intent instead.
+            raise AwardRequired(deal_id=deal.deal_id, intent_id=deal.intent_id)
         escrow = state.accounts[escrow_account(deal.deal_id).ref, deal.asset]
         held = escrow.credits_posted - escrow.debits_posted if escrow is not None else 0
         if held:

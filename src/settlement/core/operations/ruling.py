@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from settlement.core.rows import Deal
 
 WHOLE_PPM: Final = 10**6
-#: A ruling that leaves the seller less than half is a dispute lost (docs/decisions/0018).
+#: A ruling that leaves the seller less than half is a dispute lost (docs/decisions/0019).
 _LOST_BELOW_PPM: Final = WHOLE_PPM // 2
 
 

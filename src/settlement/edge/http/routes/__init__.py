@@ -13,6 +13,7 @@ from settlement.edge.http.routes import (
     fees,
     go,
     idempotency,
+    intents,
     keys,
     log,
     mandates,
@@ -47,5 +48,6 @@ ALL_ROUTES = (
     *disputes.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *intents.ROUTES,
     *keys.ROUTES,
 )
