@@ -22,6 +22,7 @@ from settlement.cli.export import export
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
+from settlement.cli.prove import prove_mover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
 from settlement.cli.vectors import vectors
@@ -29,7 +30,7 @@ from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "export", "vectors"],
+    "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
 }
 
@@ -49,6 +50,7 @@ for _command in (
     demo,
     verify,
     audit,
+    prove_mover,
     export,
     vectors,
     doctor,
