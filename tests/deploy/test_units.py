@@ -16,11 +16,8 @@ from tests.support.tree import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-UNITS = sorted(
-    path
-    for path in (ROOT / "deploy" / "systemd").iterdir()
-    if path.suffix in (".service", ".timer")
-)
+DIRECTORY = ROOT / "deploy" / "systemd"
+UNITS = sorted(path for path in DIRECTORY.iterdir() if path.suffix in (".service", ".timer"))
 COMMAND = "/opt/settlement/.venv/bin/settlement"
 
 
