@@ -14,7 +14,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import apsw
@@ -22,9 +22,11 @@ import psycopg
 from psycopg import sql
 
 from settlement.store.database import StoreError
+from settlement.store.queries import load_queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import LiteralString
 
     from settlement.store.database import Database
 
@@ -89,7 +91,7 @@ def _beside_postgres(url: str) -> Iterator[str]:
         raise NoScratch(f"the database did not answer: {error}") from error
     with live:
         try:
-            live.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            live.execute(_named("scratch_create", name))
         except psycopg.Error as error:
             raise NoScratch(
                 f"no scratch database could be made ({error.diag.message_primary}):"
@@ -98,4 +100,9 @@ def _beside_postgres(url: str) -> Iterator[str]:
         try:
             yield urlunsplit(parts._replace(path=f"/{name}"))
         finally:
-            live.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            live.execute(_named("scratch_drop", name))
+
+
+def _named(query: str, name: str) -> sql.Composed:
+    text = load_queries("postgres")[query]
+    return sql.SQL(cast("LiteralString", text)).format(name=sql.Identifier(name))

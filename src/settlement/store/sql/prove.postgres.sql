@@ -16,3 +16,10 @@ SELECT c.relname || '.' || k.conname, md5(pg_get_constraintdef(k.oid) || k.conva
 FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public';
+
+-- Database names cannot be parameters; the name is put in as a quoted identifier.
+-- name: scratch_create
+CREATE DATABASE {name};
+
+-- name: scratch_drop
+DROP DATABASE {name} WITH (FORCE);
