@@ -14,7 +14,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import apsw
@@ -26,7 +26,6 @@ from settlement.store.queries import load_queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import LiteralString
 
     from settlement.store.database import Database
 
@@ -105,4 +104,4 @@ def _beside_postgres(url: str) -> Iterator[str]:
 
 def _named(query: str, name: str) -> sql.Composed:
     text = load_queries("postgres")[query]
-    return sql.SQL(cast("LiteralString", text)).format(name=sql.Identifier(name))
+    return sql.SQL(text).format(name=sql.Identifier(name))
