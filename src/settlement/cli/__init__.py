@@ -15,9 +15,11 @@ import rich_click as click
 
 from settlement import __version__
 from settlement.cli import output
+from settlement.cli.agents import agents
 from settlement.cli.audit import audit
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
+from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
@@ -30,6 +32,7 @@ _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Admit": ["agents", "keys"],
 }
 
 
@@ -57,6 +60,8 @@ for _command in (
     outbox,
     pause,
     resume,
+    agents,
+    keys,
 ):
     app.add_command(_command)
 
