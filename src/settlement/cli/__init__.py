@@ -17,12 +17,15 @@ from settlement import __version__
 from settlement.cli import output
 from settlement.cli.agents import agents
 from settlement.cli.audit import audit
+from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
+from settlement.cli.export import export
 from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
+from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
 from settlement.cli.vectors import vectors
@@ -30,9 +33,10 @@ from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "vectors"],
+    "Prove": ["verify", "audit", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
     "Admit": ["agents", "keys"],
+    "Recover": ["backup", "recover"],
 }
 
 
@@ -51,6 +55,7 @@ for _command in (
     demo,
     verify,
     audit,
+    export,
     vectors,
     doctor,
     settings,
@@ -62,6 +67,8 @@ for _command in (
     resume,
     agents,
     keys,
+    backup,
+    recover,
 ):
     app.add_command(_command)
 

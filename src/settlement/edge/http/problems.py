@@ -24,11 +24,15 @@ from settlement.core.errors import (
     JsonMalformed,
     Kind,
     MethodNotAllowed,
+    RateLimited,
     RouteNotFound,
     SettlementError,
 )
+from settlement.core.limits import Limit, Standing
 from settlement.core.redaction import without_secrets
 from settlement.edge.http.body import BODY_BYTES_MAX
+from settlement.edge.http.limiter import exact_seconds, rate_headers, retry_after
+from settlement.edge.http.money import number
 from settlement.edge.http.request import request_id
 
 if TYPE_CHECKING:
@@ -72,7 +76,7 @@ def document(error: SettlementError, instance: str) -> dict[str, Any]:
     put in the wrong place is not repeated.
     """
     return {
-        **{name: _safe(value) for name, value in error.members().items()},
+        **{name: _safe(value) for name, value in _members(error).items()},
         "type": f"/problems/{error.code}",
         "title": error.title,
         "status": status_of(error),
@@ -88,8 +92,22 @@ def _safe(value: object) -> object:
     return without_secrets(value) if isinstance(value, str) else value
 
 
+def _members(error: SettlementError) -> dict[str, Any]:
+    members = error.members()
+    if isinstance(error, RateLimited):
+        # Exact, where the header can only be whole and at most a minute.
+        seconds = number(exact_seconds(error.retry_after_us))
+        named = {name: members[name] for name in ("bucket", "limit", "endpoint")}
+        return {**named, "retry_after_seconds": seconds}
+    return members
+
+
 def headers_of(error: SettlementError) -> dict[str, str]:
     """`Retry-After` for what may be sent again soon, `Allow` for a wrong method."""
+    if isinstance(error, RateLimited):
+        of = Limit(error.limit, error.window_us // error.limit)
+        stands = Standing(error.bucket, of, 0, error.reset_us)
+        return {"Retry-After": retry_after(error.retry_after_us), **rate_headers(stands)}
     headers = {}
     seconds = error.members().get("retry_after_seconds")
     if isinstance(seconds, int):
