@@ -24,6 +24,34 @@ if TYPE_CHECKING:
 
 OPEN = (AccessClass.PUBLIC, AccessClass.WRITE, AccessClass.KEY_IGNORED, AccessClass.SIGNED)
 
+#: What the contract says of what must not open to another's scope; other routes speak for
+#: themselves. By the beginning of the path, the longest that fits.
+CONTRACT = {
+    "POST /protocol/go": "G(go)",
+    "POST /protocol/auto-go": "O(go)",
+    "POST /protocol/mandates": "K(go)",
+    "POST /protocol/verify/provider": "O(verify)",
+    "POST /protocol/settle": "K(settle)",
+    "POST /protocol/payouts": "K(payout)",
+    "GET /protocol/payouts": "K(read)",
+    "POST /protocol/payout-destinations": "K(payout)",
+    "GET /protocol/payout-destinations": "K(payout)",
+    "GET /protocol/agents/{agent_id}/balances": "K(read)",
+    "GET /protocol/agents/{agent_id}/revenue-audit": "K(audit)",
+    "GET /protocol/deals/{deal_id}/ledger": "K(audit)",
+    "GET /protocol/deals/{deal_id}/replay": "K(audit)",
+    "GET /protocol/deals/{deal_id}/attribution": "K(audit)",
+    "GET /protocol/claims": "K(read)",
+    "GET /protocol/econ/feed/premium": "K(feed:premium)",
+    "GET /protocol/webhooks": "K(webhooks)",
+    "POST /protocol/webhooks": "K(webhooks)",
+    "DELETE /protocol/webhooks": "K(webhooks)",
+    "POST /protocol/webhooks/provider": "H",
+    "GET /protocol/keys": "K(keys)",
+    "POST /protocol/keys": "K(keys)",
+    "POST /protocol/keys/validate": "P",
+}
+
 
 def may_call(access: Access, scope: str, *, sandbox: bool) -> bool:
     """Contract §0.2 and spec §12.2, said once more and independently of the code."""
@@ -48,8 +76,8 @@ def one_scope_each(live: World) -> dict[str, Agent]:
 
 @pytest.mark.parametrize("mode", ["sandbox", "live"])
 def test_every_route_opens_to_its_own_scope_only(mode: str, request: pytest.FixtureRequest) -> None:
-    """Catches a route with another's scope or none, a check that is skipped in one of the modes, a
-    scope that opens more than itself."""
+    """Catches a check that is skipped in one of the modes, a scope that opens more than itself, a
+    route that is served without its class being looked at."""
     live: World = request.getfixturevalue("quiet" if mode == "sandbox" else "live_mode")
     holders = one_scope_each(live)
     wrong, checked = list[str](), 0
@@ -65,6 +93,19 @@ def test_every_route_opens_to_its_own_scope_only(mode: str, request: pytest.Fixt
             checked += 1
     assert wrong == []
     assert checked == len(SCOPES) * len(list(routes(live)))
+
+
+def test_routes_have_the_class_that_the_contract_gives_them(quiet: World) -> None:
+    """Catches a route declared with another's scope, or opened."""
+    met = set[str]()
+    for method, path, access in routes(quiet):
+        name = f"{method} {path}"
+        fitting = [start for start in CONTRACT if name == start or name.startswith(f"{start}/")]
+        if fitting:
+            start = max(fitting, key=len)
+            met.add(start)
+            assert str(access) == CONTRACT[start], name
+    assert met == CONTRACT.keys()
 
 
 def test_every_scope_of_a_route_is_one_that_keys_can_have(quiet: World) -> None:
