@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from settlement.core import rows
+from settlement.core.acceptance_rows import Acceptance
 from settlement.core.actor_keys import ActorKey
 from settlement.core.api_keys import ApiKey
 from settlement.core.mandate_rows import Mandate
@@ -90,6 +91,7 @@ _PAYEE: Final = _insert("settlement_payee_insert", rows.SettlementPayee)
 _SETTLEMENT: Final = _insert("settlement_insert", rows.Settlement)
 _VOLUME: Final = _insert("volume_entry_insert", rows.VolumeEntry, "agent_id", "asset", "n")
 _DESTINATION: Final = _insert("destination_insert", rows.Destination)
+_ACCEPTANCE: Final = _insert("acceptance_insert", Acceptance, "acceptance_id")
 _MANDATE: Final = _insert("mandate_insert", Mandate, "mandate_id")
 _EFFECT: Final = _insert("effect_insert", rows.Effect, "obligation_key")
 _PAYOUT: Final = _insert("payout_insert", rows.Payout, "deal_id", "agent_id")
@@ -107,6 +109,11 @@ DEAL_CHANGE: Final = _change(rows.Deal, "deal_id", "created_at")
 PAYOUT_CHANGE: Final = _change(
     rows.Payout, "payout_id", "deal_id", "agent_id", "asset", "amount_minor", "created_at"
 )
+#: What was submitted stays as it was; a review is only decided.
+ACCEPTANCE_CHANGE: Final = (
+    *("status", "reviewer_id", "reason", "checks_passed", "checks_failed", "decided_at"),
+    "acceptance_id",
+)
 #: What a mandate allows never changes; it can only end.
 MANDATE_CHANGE: Final = ("status", "revoked_at", "mandate_id")
 _EFFECT_ROW: Final = _change(
@@ -123,6 +130,7 @@ FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
+_acceptance_change: Final = attrgetter(*ACCEPTANCE_CHANGE)
 _mandate_change: Final = attrgetter(*MANDATE_CHANGE)
 _payout_change: Final = attrgetter(*PAYOUT_CHANGE)
 _effect_change: Final = attrgetter(
@@ -152,6 +160,10 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_PAYEE, writes.payees)
     yield from _put(_SETTLEMENT, writes.settlements)
     yield from _put(_VOLUME, writes.volumes)
+    yield from _put(_ACCEPTANCE, writes.acceptances_new)
+    reviews = _last(writes.acceptances_changed, "acceptance_id")
+    decided = [_acceptance_change(one) for one in reviews]
+    yield from _set("acceptance_update", ACCEPTANCE_CHANGE, decided)
     yield from _put(_MANDATE, writes.mandates_new)
     mandates = _last(writes.mandates_changed, "mandate_id")
     yield from _set("mandate_update", MANDATE_CHANGE, [_mandate_change(m) for m in mandates])
