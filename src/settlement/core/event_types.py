@@ -100,6 +100,9 @@ _KEY: Final[_Members] = {"agent_id": _TEXT, "key_id": _TEXT}
 #: What an operator decided about an agent.
 _AGENT: Final[_Members] = {"agent_id": _TEXT, "operator": _TEXT, "reason_hash": _TEXT}
 
+#: What an operator did after a loss; reports and reasons as digests.
+_RECOVERY: Final[_Members] = {"operator": _TEXT, "recovery_epoch": _INT}
+
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
     row.name: row
     for row in (
@@ -229,6 +232,19 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         ),
         EventType(name="SWITCH_PAUSED", members=_SWITCH),
         EventType(name="SWITCH_RESUMED", members=_SWITCH),
+        EventType(
+            name="RECOVERED",
+            members={**_RECOVERY, "lost_since": _TEXT, "content_hash": _TEXT, "tree_size": _INT},
+        ),
+        EventType(
+            name="GAP_ACCEPTED",
+            members={**_RECOVERY, "promised": _INT, "reached": _INT, "reason_hash": _TEXT},
+        ),
+        EventType(
+            name="RECONCILED",
+            members={**_RECOVERY, "asked": _INT, "strangers": _INT, "report_hash": _TEXT},
+        ),
+        EventType(name="DELIVERIES_RELEASED", members=_RECOVERY),
     )
 }
 

@@ -18,6 +18,7 @@ from settlement.core import rows
 from settlement.core.acceptance_rows import Acceptance
 from settlement.core.actor_keys import ActorKey
 from settlement.core.api_keys import ApiKey
+from settlement.core.limit_rows import LimitRow
 from settlement.core.mandate_rows import Mandate
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ KEY_CHANGE: Final = (
     "expected_status",
 )
 FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
+LIMIT: Final = _names(LimitRow)
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
@@ -138,6 +140,7 @@ _effect_change: Final = attrgetter(
 )
 _key_change: Final = attrgetter(*(f"key.{name}" for name in KEY_CHANGE[:-1]), KEY_CHANGE[-1])
 _finish: Final = attrgetter(*FINISH)
+_limit: Final = attrgetter(*LIMIT)
 
 
 def statements(writes: WriteSet) -> Iterator[Statement]:
@@ -177,6 +180,8 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_OUTBOX, writes.outbox)
     yield from _put(_CLAIM, writes.claims)
     yield from _finishes(writes.claims_finished)
+    limits = sorted(map(_limit, writes.limits))
+    yield from _set("limit_write", LIMIT, limits)
 
 
 def _put(table: _Insert, values: Sequence[Any]) -> Iterator[Statement]:
