@@ -37,6 +37,7 @@ from settlement.core.rows import (
 )
 from settlement.core.state import ChainHead, ReceiptSummary, SettlementView, VolumePoint
 from settlement.store.agents import counting_outcomes
+from settlement.store.exchange import load_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,7 +84,8 @@ def load_needs(tx: Tx, needs: Needs, state: State) -> None:
         reviews = {row["acceptance_id"]: Acceptance(**row) for row in found}
         for acceptance_id in needs.acceptances:
             state.acceptances[acceptance_id] = reviews.get(acceptance_id)
-    for agent_id, asset in needs.scores:  # only deals whose policy asks for one
+    load_exchange(tx, needs, state)
+    for agent_id, asset in needs.scores:  # bidders, and deals whose policy asks for one
         outcomes = counting_outcomes(tx, agent_id, asset)
         state.scores[agent_id, asset] = score_hundredths(outcomes)
 

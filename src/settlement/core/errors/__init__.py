@@ -50,6 +50,13 @@ from settlement.core.errors.base import (
     Unavailable,
     from_record,
 )
+from settlement.core.errors.exchange import (
+    AwardRequired,
+    IntentClosed,
+    IntentFull,
+    IntentNotFound,
+    SealKeyMissing,
+)
 from settlement.core.errors.invalid import (
     AmountMalformed,
     AmountNotPositive,
@@ -135,6 +142,7 @@ __all__ = [
     "AmountNotPositive",
     "AmountOverScale",
     "AmountRequired",
+    "AwardRequired",
     "BackupDamaged",
     "BackupRunning",
     "BehindCheckpoint",
@@ -164,6 +172,9 @@ __all__ = [
     "IdempotencyMismatch",
     "IllegalTransition",
     "InsufficientFunds",
+    "IntentClosed",
+    "IntentFull",
+    "IntentNotFound",
     "InternalFault",
     "InvalidField",
     "InvalidRequest",
@@ -209,6 +220,7 @@ __all__ = [
     "RouteNotFound",
     "ScopeLockMismatch",
     "ScopeMissing",
+    "SealKeyMissing",
     "SelfApproval",
     "SettlementError",
     "SharesNotOne",

@@ -13,6 +13,7 @@ from settlement.edge.http.routes import (
     fees,
     go,
     idempotency,
+    intents,
     keys,
     log,
     mandates,
@@ -45,5 +46,6 @@ ALL_ROUTES = (
     *pay.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *intents.ROUTES,
     *keys.ROUTES,
 )
