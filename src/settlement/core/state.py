@@ -66,8 +66,9 @@ class Needs:
     destinations: (owner, destination id or None for all of the owner's, newest first).
     settlements: with its payees. parties, latest_proof_n: per deal id.
     known_receipts: (receipt_digest, authority). events: by event id.
-    acceptances: by id. scores: (agent id, asset), the OCS of a seller in hundredths. on_time: a seller's punctuality
-    in parts per million. intents: by intent id, with the count of bids. bids: all of an intent.
+    acceptances: by id. scores: (agent id, asset), the OCS of a seller in hundredths. on_time: a
+    seller's punctuality in parts per million. intents: by intent id, with the count of bids.
+    bids: all of an intent.
     """
 
     accounts: tuple[tuple[str, str], ...] = ()

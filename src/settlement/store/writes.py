@@ -177,13 +177,7 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_PAYEE, writes.payees)
     yield from _put(_SETTLEMENT, writes.settlements)
     yield from _put(_VOLUME, writes.volumes)
-    yield from _put(_ACCEPTANCE, writes.acceptances_new)
-    reviews = _last(writes.acceptances_changed, "acceptance_id")
-    decided = [_acceptance_change(one) for one in reviews]
-    yield from _set("acceptance_update", ACCEPTANCE_CHANGE, decided)
-    yield from _put(_MANDATE, writes.mandates_new)
-    mandates = _last(writes.mandates_changed, "mandate_id")
-    yield from _set("mandate_update", MANDATE_CHANGE, [_mandate_change(m) for m in mandates])
+    yield from _consent(writes)
     yield from _put(_DESTINATION, writes.destinations)
     yield from _put(_EFFECT, writes.effects_new)
     yield from _set("effect_update", EFFECT_CHANGE, _effects(writes.effects_changed))
@@ -196,6 +190,17 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _finishes(writes.claims_finished)
     limits = sorted(map(_limit, writes.limits))
     yield from _set("limit_write", LIMIT, limits)
+
+
+def _consent(writes: WriteSet) -> Iterator[Statement]:
+    """What buyers have said: reviews and mandates."""
+    yield from _put(_ACCEPTANCE, writes.acceptances_new)
+    reviews = _last(writes.acceptances_changed, "acceptance_id")
+    decided = [_acceptance_change(one) for one in reviews]
+    yield from _set("acceptance_update", ACCEPTANCE_CHANGE, decided)
+    yield from _put(_MANDATE, writes.mandates_new)
+    mandates = _last(writes.mandates_changed, "mandate_id")
+    yield from _set("mandate_update", MANDATE_CHANGE, [_mandate_change(m) for m in mandates])
 
 
 def _put(table: _Insert, values: Sequence[Any]) -> Iterator[Statement]:
