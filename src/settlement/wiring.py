@@ -19,7 +19,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from settlement.config import SIMULATED, ConfigError, Settings
+from settlement.config import SIMULATED, STRIPE, ConfigError, Settings
 from settlement.core.operation import Rules
 from settlement.edge.outgoing import Sender
 from settlement.edge.rails.inbound import SimulatedInbound
@@ -46,12 +46,16 @@ if TYPE_CHECKING:
     from settlement.core.errors import BehindCheckpoint
     from settlement.core.inbound import Inbound
     from settlement.core.rail import Rail
+    from settlement.edge.payment_desk import PaymentDesk
+    from settlement.edge.rails.stripe import StripeRail
     from settlement.signing import Signer
     from settlement.store.database import Database
 
 logger = logging.getLogger(__name__)
 
 _SEED_BYTES: Final = 16
+#: Under which name of contract §2.10 owners choose a rail.
+_PAYOUT_NAMES: Final = {SIMULATED: "SIMULATED", STRIPE: "STRIPE_CONNECT"}
 _SEQUENCER_SECONDS: Final = 0.25
 _WEBHOOK_SECONDS: Final = 0.25
 #: Callers wait for these; deliveries take their time (spec §10.2).
@@ -75,6 +79,8 @@ class Services:
     effects: EffectRunner
     outbox: Outbox
     inbox: Inbox
+    #: Where buyers pay, on a rail that has such a place.
+    desk: PaymentDesk | None
     webhooks: Webhooks
     deliveries: Deliveries
     worker: Worker
@@ -106,6 +112,8 @@ class Services:
             self._loops_run = False
         self.engine.close()
         self.effects.close()
+        if self.desk is not None:
+            self.desk.close()
         self.deliveries.close()
         self.sequencer.close()
         for rail in self.rails.values():
@@ -190,6 +198,7 @@ def _connect(
         effects=effects,
         outbox=outbox,
         inbox=inbox,
+        desk=_desk(settings),
         webhooks=Webhooks(db, asked),
         deliveries=deliveries,
         worker=Worker(loops, jobs=jobs, owner=owner),
@@ -207,18 +216,48 @@ def rules_of(settings: Settings) -> Rules:
         prices=settings.prices_minor,
         rail=settings.rail,
         rails_charging_alone=frozenset({SIMULATED}),
-        payout_rails={settings.rail.upper(): settings.rail},
+        payout_rails={_PAYOUT_NAMES[settings.rail]: settings.rail},
         public_url=settings.base_url,
     )
 
 
 def _rails(settings: Settings) -> dict[str, Rail]:
+    if settings.rail == STRIPE:
+        return {STRIPE: stripe_rail(settings)}
     return {SIMULATED: SimulatedRail(settings.rail_dir)}
 
 
+def stripe_rail(settings: Settings) -> StripeRail:
+    """Stripe as the settings have it; the client package is loaded where it is used only."""
+    from settlement.edge.rails.stripe import StripeRail
+
+    return StripeRail(
+        settings.stripe_secret_key,
+        api_base=settings.stripe_api_base or None,
+        timeout_seconds=settings.stripe_timeout_seconds,
+    )
+
+
+def _desk(settings: Settings) -> PaymentDesk | None:
+    if settings.rail != STRIPE:
+        return None
+    from settlement.edge.rails.stripe_payments import StripePayments
+
+    return StripePayments(
+        settings.stripe_secret_key,
+        publishable_key=settings.stripe_publishable_key,
+        api_base=settings.stripe_api_base or None,
+    )
+
+
 def _inbounds(settings: Settings) -> dict[str, Inbound]:
-    now, before = settings.simulated_webhook_secret, settings.simulated_webhook_secret_previous
-    return {SIMULATED: SimulatedInbound(tuple(secret for secret in (now, before) if secret))}
+    if settings.rail == STRIPE:
+        from settlement.edge.rails.stripe_inbound import StripeInbound
+
+        pair = settings.stripe_webhook_secret, settings.stripe_webhook_secret_previous
+        return {STRIPE: StripeInbound(tuple(secret for secret in pair if secret))}
+    pair = settings.simulated_webhook_secret, settings.simulated_webhook_secret_previous
+    return {SIMULATED: SimulatedInbound(tuple(secret for secret in pair if secret))}
 
 
 def _signer(settings: Settings) -> Signer:

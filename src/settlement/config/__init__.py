@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.config import readers
+from settlement.config.stripe import StripeSettings, find_missing
 from settlement.config.table import (
     SIMULATED,
+    STRIPE,
     LogFormat,
     LogKeySettings,
     LogLevel,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIMULATED",
+    "STRIPE",
     "ConfigError",
     "LogFormat",
     "LogLevel",
@@ -50,7 +53,7 @@ __all__ = [
 
 PREFIX: Final = "SETTLEMENT_"
 #: Rails this version can drive. A real one is added here with its adapter.
-RAILS: Final = frozenset({SIMULATED})
+RAILS: Final = frozenset({SIMULATED, STRIPE})
 
 
 class ConfigError(Exception):
@@ -65,7 +68,14 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(RailSettings, TermsSettings, LogKeySettings, StorageSettings, ServingSettings):
+class Settings(
+    StripeSettings,
+    RailSettings,
+    TermsSettings,
+    LogKeySettings,
+    StorageSettings,
+    ServingSettings,
+):
     """Every choice an operator has; a field's variable is SETTLEMENT_ and its name in capitals."""
 
     def __post_init__(self) -> None:
@@ -85,6 +95,8 @@ class Settings(RailSettings, TermsSettings, LogKeySettings, StorageSettings, Ser
                 f"this version has no such rail; it has {', '.join(sorted(RAILS))}",
                 "Choose one of those.",
             )
+        if self.rail == STRIPE and (missing := find_missing(self)):
+            raise ConfigError(missing.setting, "", missing.reason, missing.advice)
         if self.batch_limit > self.queue_limit:
             raise ConfigError(
                 "SETTLEMENT_BATCH_LIMIT",
