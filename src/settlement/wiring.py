@@ -29,25 +29,31 @@ from settlement.service.bundles import Bundles
 from settlement.service.deliveries import Deliveries
 from settlement.service.effects import EffectRunner
 from settlement.service.engine import Engine
+from settlement.service.feed import FEED_RELEASE, FEED_RELEASE_SECONDS, Feed
 from settlement.service.inbox import Inbox
+from settlement.service.job_kinds import JobKind, periodic, runner_of
 from settlement.service.jobs import JobQueue
 from settlement.service.log import LogSettings, Sequencer
 from settlement.service.log_views import LogViews
 from settlement.service.outbox import Outbox
+from settlement.service.prune import PRUNE, PRUNE_SECONDS, Pruner
+from settlement.service.schedule import Every, Scheduler
 from settlement.service.webhooks import Webhooks
 from settlement.signing import Ed25519FileSigner, SigningKeyError
 from settlement.store.database import MigrationRefused, open_database
 from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from settlement.core.clock import Clock
     from settlement.core.errors import BehindCheckpoint
     from settlement.core.inbound import Inbound
     from settlement.core.rail import Rail
+    from settlement.core.writeset import WriteSet
     from settlement.edge.payment_desk import PaymentDesk
     from settlement.edge.rails.stripe import StripeRail
+    from settlement.service.job_runner import JobRunner
     from settlement.signing import Signer
     from settlement.store.database import Database
 
@@ -58,6 +64,8 @@ _SEED_BYTES: Final = 16
 _PAYOUT_NAMES: Final = {SIMULATED: "SIMULATED", STRIPE: "STRIPE_CONNECT"}
 _SEQUENCER_SECONDS: Final = 0.25
 _WEBHOOK_SECONDS: Final = 0.25
+#: Well within the scheduler's lease, which each look renews.
+_SCHEDULE_SECONDS: Final = 5.0
 #: Callers wait for these; deliveries take their time (spec §10.2).
 _WEBHOOK_ASKED_SECONDS: Final = 4.0
 
@@ -83,6 +91,7 @@ class Services:
     desk: PaymentDesk | None
     webhooks: Webhooks
     deliveries: Deliveries
+    scheduler: Scheduler
     worker: Worker
     #: Why this process writes nothing, if it does not.
     behind: BehindCheckpoint | None = None
@@ -115,6 +124,7 @@ class Services:
         if self.desk is not None:
             self.desk.close()
         self.deliveries.close()
+        self.scheduler.close()
         self.sequencer.close()
         for rail in self.rails.values():
             if isinstance(rail, SimulatedRail):
@@ -164,25 +174,13 @@ def _connect(
     loopback = settings.webhooks_to_loopback
     asked = Sender(allow_loopback_http=loopback, seconds=_WEBHOOK_ASKED_SECONDS)
     deliveries = Deliveries(db, Sender(allow_loopback_http=loopback), owner=owner)
+    feed = Feed(db, asset=settings.default_asset, delay_seconds=settings.econ_feed_delay_seconds)
+    kinds = _job_kinds(db, feed)
+    runner = runner_of(db, kinds, lease_seconds=settings.job_lease_seconds, owner=owner)
+    scheduler = Scheduler(db, jobs, periodic(kinds), owner=owner)
     loops = [
-        Loop(name="effects", step=effects.step, wakes=has_jobs),
-        Loop(name="inbox", step=inbox.step, wakes=lambda _writes: False),
-        Loop(name="outbox", step=outbox.step, wakes=has_events),
-        Loop(
-            name="sequencer",
-            step=sequencer.step,
-            interval_seconds=_SEQUENCER_SECONDS,
-            # By the clock only: woken by commits it would add a commit of its own to each of
-            # them. Exports do not wait for it; they run a step themselves.
-            wakes=lambda _writes: False,
-        ),
-        Loop(
-            name="webhooks",
-            step=deliveries.step,
-            interval_seconds=_WEBHOOK_SECONDS,
-            # What is due follows from the outbox and the sequencer, a moment after the commit.
-            wakes=lambda _writes: False,
-        ),
+        *_loops(effects, inbox, outbox, sequencer, deliveries),
+        *_kind_loops(kinds, runner, scheduler),
     ]
     return Services(
         settings=settings,
@@ -201,8 +199,75 @@ def _connect(
         desk=_desk(settings),
         webhooks=Webhooks(db, asked),
         deliveries=deliveries,
+        scheduler=scheduler,
         worker=Worker(loops, jobs=jobs, owner=owner),
     )
+
+
+def _loops(
+    effects: EffectRunner,
+    inbox: Inbox,
+    outbox: Outbox,
+    sequencer: Sequencer,
+    deliveries: Deliveries,
+) -> list[Loop]:
+    return [
+        Loop(name="effects", step=effects.step, wakes=has_jobs),
+        Loop(name="inbox", step=inbox.step, wakes=_never),
+        Loop(name="outbox", step=outbox.step, wakes=has_events),
+        # Woken by commits, the sequencer would add a commit of its own to each of them. Exports do
+        # not wait for it; they run a step themselves.
+        Loop(
+            name="sequencer",
+            step=sequencer.step,
+            interval_seconds=_SEQUENCER_SECONDS,
+            wakes=_never,
+        ),
+        # What is due follows from the outbox and the sequencer, a moment after the commit.
+        Loop(
+            name="webhooks",
+            step=deliveries.step,
+            interval_seconds=_WEBHOOK_SECONDS,
+            wakes=_never,
+        ),
+    ]
+
+
+def _kind_loops(kinds: Sequence[JobKind], runner: JobRunner, scheduler: Scheduler) -> list[Loop]:
+    handled = {kind.job_type for kind in kinds}
+    return [
+        Loop(
+            name="jobs",
+            step=runner.step,
+            # Not by any job: each settle has one for the rail, which is not ours to look at.
+            wakes=lambda writes: any(job.job_type in handled for job in writes.jobs),
+        ),
+        Loop(
+            name="scheduler",
+            step=scheduler.step,
+            interval_seconds=_SCHEDULE_SECONDS,
+            wakes=_never,
+        ),
+    ]
+
+
+def _job_kinds(db: Database, feed: Feed) -> list[JobKind]:
+    """The kinds of jobs of this release: who handles them, and which run by themselves.
+
+    The one place to add another; take what its handler needs as a further argument.
+    """
+    kinds = [
+        JobKind(job_type=FEED_RELEASE, handler=feed.handle, every_seconds=FEED_RELEASE_SECONDS)
+    ]
+    # It forgets the past periods of all kinds, its own too.
+    entries = [*periodic(kinds), Every(job_type=PRUNE, period_seconds=PRUNE_SECONDS)]
+    prune = Pruner(db, entries).handle
+    return [*kinds, JobKind(job_type=PRUNE, handler=prune, every_seconds=PRUNE_SECONDS)]
+
+
+def _never(_writes: WriteSet) -> bool:
+    """For loops that go by the clock only."""
+    return False
 
 
 def rules_of(settings: Settings) -> Rules:

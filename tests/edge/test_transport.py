@@ -13,8 +13,8 @@ from litestar.handlers import get as bare_get
 
 from settlement.core import errors
 from settlement.edge.http import problems
-from settlement.edge.http.auth import ACCESS_OPT, Access, AccessClass
-from settlement.edge.http.routing import require_access, routes_of
+from settlement.edge.http.auth import ACCESS_OPT, PUBLIC, Access, AccessClass
+from settlement.edge.http.routing import BUCKET_OPT, require_access, routes_of
 from settlement.service import health
 from tests.edge.calls import PAGES, SIGNED, calls
 
@@ -75,6 +75,38 @@ def test_a_scoped_class_without_its_scope_stops_the_start() -> None:
 
     with pytest.raises(ImproperlyConfiguredException, match="class K and its scope"):
         require_access(Litestar(route_handlers=[bare], openapi_config=None))
+
+
+def test_a_route_that_is_not_counted_stops_the_start() -> None:
+    """Catches: a route that anybody may call as often as they can."""
+
+    @bare_get("/bare", sync_to_thread=False, opt={ACCESS_OPT: PUBLIC})
+    def bare() -> dict[str, str]:
+        return {}
+
+    with pytest.raises(ImproperlyConfiguredException, match="GET /bare: class P and its bucket"):
+        require_access(Litestar(route_handlers=[bare], openapi_config=None))
+
+
+def test_money_and_keys_are_counted_as_the_contract_says(quiet: World) -> None:
+    counted = {
+        f"{m} {path}": handler.opt.get(BUCKET_OPT) for m, path, handler in routes_of(quiet.app)
+    }
+    expected = {
+        "POST /protocol/register": "register",
+        "POST /protocol/stamp": "proof",
+        "POST /protocol/proof-pack": "proof",
+        "POST /protocol/go": "go",
+        "POST /protocol/settle": "settle",
+        "POST /protocol/settle/multi": "settle",
+        "POST /protocol/payouts": "payout",
+        "POST /protocol/verify/provider": "verify",
+        "POST /protocol/proofs/verify-bundle": "reads",
+        "POST /protocol/payout-destinations": "writes",
+        "GET /protocol/payouts": "reads",
+        "GET /health": None,
+    }
+    assert {name: counted[name] for name in expected} == expected
 
 
 def test_every_route_has_its_call_in_the_matrices(quiet: World) -> None:

@@ -28,6 +28,7 @@ APPEND_ONLY = {
     "settlement_payee": "position",
     "volume_entry": "total_minor",
     "movement_rule": "kind",
+    "feed_release": "epoch",
 }
 
 
@@ -41,6 +42,7 @@ def history(books: Books) -> None:
     head = "INSERT INTO tree_head VALUES (1, :hash, 'log', :now, 'key', 'Ed25519', '')"
     node = "INSERT INTO log_node VALUES (8, 0, :hash)"
     books.raw.run([sql(entry, hash=HEX), sql(head, hash=HEX, now=NOW), sql(node, hash=HEX)])
+    books.raw.run([sql("INSERT INTO feed_release VALUES ('e', :now, '{}', '{}')", now=NOW)])
     books.raw.run([insert("receipt", make.receipt("rcpt_h", "deal_h"))])
 
 

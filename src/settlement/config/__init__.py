@@ -21,6 +21,7 @@ from settlement.config.stripe import StripeSettings, find_missing
 from settlement.config.table import (
     SIMULATED,
     STRIPE,
+    FeedSettings,
     LogFormat,
     LogKeySettings,
     LogLevel,
@@ -31,6 +32,7 @@ from settlement.config.table import (
     TermsSettings,
 )
 from settlement.core.errors import SettlementError
+from settlement.core.misconfigured import ConfigError
 from settlement.core.money import Asset, parse_amount
 
 if TYPE_CHECKING:
@@ -56,20 +58,10 @@ PREFIX: Final = "SETTLEMENT_"
 RAILS: Final = frozenset({SIMULATED, STRIPE})
 
 
-class ConfigError(Exception):
-    """A setting that cannot be used: its name, the value found, why, and what to do."""
-
-    def __init__(self, setting: str, value: str, reason: str, advice: str) -> None:
-        self.setting = setting
-        self.value = value
-        self.reason = reason
-        self.advice = advice
-        super().__init__(f"{setting} is {value!r}: {reason}. {advice}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings(
     StripeSettings,
+    FeedSettings,
     RailSettings,
     TermsSettings,
     LogKeySettings,

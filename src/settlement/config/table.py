@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from settlement.config import readers
 from settlement.core.checkpoint import DEFAULT_KEY_ID, DEFAULT_LOG_ID
+from settlement.core.feed import ECON_FEED_DELAY_SECONDS
 from settlement.core.fees import POLICIES
 from settlement.core.money import DEFAULT_ASSET_CODE
 
@@ -242,5 +243,19 @@ class RailSettings:
             "0",
             readers.flag,
             "`1`: webhooks may go to http:// on loopback; a sandbox on loopback allows it anyway.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedSettings:
+    """What is published about the economy as a whole."""
+
+    econ_feed_delay_seconds: int = field(
+        metadata=setting(
+            str(ECON_FEED_DELAY_SECONDS),
+            readers.whole(ECON_FEED_DELAY_SECONDS, 604_800),
+            "Seconds between the end of an hour and the release of its figures; never less than"
+            " an hour.",
         )
     )

@@ -40,6 +40,11 @@ class Every:
     period_seconds: int
 
 
+def period_key(entry: Every, number: int) -> str:
+    """The dedup key of a period's job."""
+    return f"{entry.period_seconds}:{number}"
+
+
 class Scheduler:
     """Queues periodic jobs. Any number of processes may run one each."""
 
@@ -64,7 +69,7 @@ class Scheduler:
         fired = 0
         for entry in self._entries:
             number = tx.now_us // (entry.period_seconds * SECOND_US)
-            key = f"{entry.period_seconds}:{number}"
+            key = period_key(entry, number)
             if tx.maybe("job_find_by_dedup", job_type=entry.job_type, dedup_key=key) is None:
                 self._jobs.enqueue(tx, entry.job_type, STREAM, {"period": number}, key)
                 fired += 1

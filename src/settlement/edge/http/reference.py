@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from settlement.edge.http.auth import ACCESS_OPT, AccessClass
-from settlement.edge.http.routing import routes_of
+from settlement.edge.http.routing import BUCKET_OPT, routes_of
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -66,10 +66,11 @@ def render(app: Litestar) -> str:
     parts += [f"{at}. {check}\n" for at, check in enumerate(ORDER_OF_CHECKS, start=1)]
     parts.append("\n## Who may call\n\n| class | meaning |\n|---|---|\n")
     parts += [f"| {letter} | {meaning} |\n" for letter, meaning in CLASSES.items()]
-    parts.append("\n## Endpoints\n\n| call | class | what it does |\n|---|---|---|\n")
+    parts.append("\n## Endpoints\n\nCounted as: the bucket of the limit on its caller, if any.\n\n")
+    parts.append("| call | class | counted as | what it does |\n|---|---|---|---|\n")
     for method, path, handler in routes_of(app):
         if handler.resolve_include_in_schema():
-            access = handler.opt[ACCESS_OPT]
-            parts.append(f"| `{method} {path}` | {access} | {handler.summary} |\n")
+            access, bucket = handler.opt[ACCESS_OPT], handler.opt[BUCKET_OPT] or "none"
+            parts.append(f"| `{method} {path}` | {access} | {bucket} | {handler.summary} |\n")
     parts.append("\nNot JSON: `/metrics` (Prometheus text), `/docs` and `/pay/{deal_id}` (HTML).\n")
     return "".join(parts)

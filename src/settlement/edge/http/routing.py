@@ -1,6 +1,7 @@
-"""How a route is declared: path, class of access, body and what it answers, in one place.
+"""How a route is declared: path, access, rate limit, body and what it answers, in one place.
 
-Guarantees: a route cannot exist without its access class; success is 200 unless a route says 202;
+Guarantees: a route cannot exist without its access class and, unless it is one for monitors or
+signed, its rate limit's bucket; success is 200 unless a route says 202;
 the OpenAPI page shows the body's schema, the members promised and the problem document; the same
 declaration feeds docs/http.md.
 Does not: parse or authenticate. Litestar routes, `auth.admit` guards, `schemas.read` reads bodies.
@@ -19,6 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.routes import HTTPRoute
 
+from settlement.core.limits import Bucket
 from settlement.edge.http import schemas
 from settlement.edge.http.auth import ACCESS_OPT, Access, AccessClass
 from settlement.edge.http.problems import PROBLEM_JSON
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=msgspec.Struct)
 ANSWER_OPT: Final = "answer"
+BUCKET_OPT: Final = "bucket"
+#: What a call that changes something is counted as, by the scope it needs; else as `writes`.
+_BY_SCOPE: Final = {"keys": Bucket.KEYS, "exchange": Bucket.INTENTS}
+#: Monitors and rails do not call for a principal: nothing but their address is counted.
+_UNCOUNTED: Final = frozenset({AccessClass.KEY_IGNORED, AccessClass.SIGNED})
 #: What a class may refuse with beside the route's own refusals.
 _PROBLEMS: Final = {
     400: "Not acceptable JSON, too large or too deep",
@@ -69,16 +76,20 @@ class Body(AbstractDTO[T]):
         return schema_creator.for_field_definition(field_definition)
 
 
-def endpoint(
+def endpoint(  # noqa: PLR0913  # one parameter per thing that a route declares
     method: str,
     path: str,
     *,
     access: Access,
     answer: type[msgspec.Struct],
     body: type[msgspec.Struct] | None = None,
+    bucket: Bucket | None = None,
     media_type: str = "application/json",
 ) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
-    """Declare a route. The handler's docstring is its line in docs/http.md and on the API page."""
+    """Declare a route. The handler's docstring is its line in docs/http.md and on the API page.
+
+    `bucket`: what its calls are counted as (spec §12.3), where `bucket_of` would not say so.
+    """
 
     def declare(handler: Callable[..., Any]) -> HTTPRouteHandler:
         doc = (handler.__doc__ or "").strip()
@@ -97,7 +108,11 @@ def endpoint(
             status_code=200,
             media_type=media_type,
             dto=None if body is None else Body[body],  # type: ignore[valid-type]  # made at run time
-            opt={ACCESS_OPT: access, ANSWER_OPT: answer},
+            opt={
+                ACCESS_OPT: access,
+                ANSWER_OPT: answer,
+                BUCKET_OPT: bucket or bucket_of(method, access),
+            },
             summary=doc.splitlines()[0] if doc else None,
             description=f"{doc}\n\nAccess: {access}.",
             operation_id=handler.__name__,
@@ -105,6 +120,15 @@ def endpoint(
         )(handler)
 
     return declare
+
+
+def bucket_of(method: str, access: Access) -> Bucket | None:
+    """What a route's calls are counted as when it does not say; None: by their address at most."""
+    if access.letter in _UNCOUNTED:
+        return None
+    if method == "GET" or access.letter is AccessClass.PUBLIC:
+        return Bucket.READS
+    return _BY_SCOPE.get(access.scope or "", Bucket.WRITES)
 
 
 def routes_of(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
@@ -117,7 +141,7 @@ def routes_of(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 
 def require_access(app: Litestar) -> None:
-    """Refuse to start with a route that does not say who may call it."""
+    """Refuse to start with a route that does not say who may call it, and how often."""
     for method, path, handler in routes_of(app):
         access = handler.opt.get(ACCESS_OPT)
         if not isinstance(access, Access):
@@ -125,6 +149,9 @@ def require_access(app: Litestar) -> None:
         scoped = access.letter in (AccessClass.KEYED, AccessClass.OPEN, AccessClass.GO)
         if scoped != (access.scope is not None):
             raise ImproperlyConfiguredException(f"{method} {path}: class {access} and its scope")
+        counted = handler.opt.get(BUCKET_OPT) is not None
+        if counted != (access.letter not in _UNCOUNTED):
+            raise ImproperlyConfiguredException(f"{method} {path}: class {access} and its bucket")
 
 
 def allowed_methods(app: Litestar) -> dict[str, str]:

@@ -15,6 +15,7 @@ from litestar.response.base import ASGIResponse
 
 from settlement.core.clock import time_text
 from settlement.core.errors import InvalidField
+from settlement.core.limits import Bucket
 from settlement.edge.http import promises, promises_reads, schemas
 from settlement.edge.http.answers import reading, reply
 from settlement.edge.http.auth import PUBLIC, WRITE, keyed
@@ -41,6 +42,7 @@ _NUMBERS: Final = ("ocs", "escrow_requirement", "multiplier")
     access=WRITE,
     answer=promises.Registered,
     body=schemas.RegisterBody,
+    bucket=Bucket.REGISTER,
 )
 async def register(request: EdgeRequest, data: JSONBody[schemas.RegisterBody]) -> ASGIResponse:
     """Register an agent; answers its id and, this once, its API key."""

@@ -14,6 +14,7 @@ from litestar.params import JSONBody
 from litestar.response.base import ASGIResponse
 
 from settlement.core.ids import DealId, check_hash, check_name
+from settlement.core.limits import Bucket
 from settlement.core.money import Asset
 from settlement.core.operations import Go
 from settlement.edge.http import promises, schemas
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@endpoint("POST", "/protocol/go", access=GO, answer=promises.Approved, body=schemas.GoBody)
+@endpoint(
+    "POST",
+    "/protocol/go",
+    access=GO,
+    answer=promises.Approved,
+    body=schemas.GoBody,
+    bucket=Bucket.GO,
+)
 async def go(request: EdgeRequest, data: JSONBody[schemas.GoBody]) -> ASGIResponse:
     """Approve the quoted work; `amount`, if sent, replaces the price."""
     caller = request.principal

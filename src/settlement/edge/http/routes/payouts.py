@@ -15,6 +15,7 @@ from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import MemberMissing
 from settlement.core.ids import DealId, DestinationId, check_name
+from settlement.core.limits import Bucket
 from settlement.core.operations import RequestPayout
 from settlement.edge.http import promises, schemas
 from settlement.edge.http.answers import ask, reading, reply, to_response
@@ -34,6 +35,7 @@ StateFilter = Annotated[str | None, QueryParameter(name="state")]
     access=keyed("payout"),
     answer=promises.PayoutMade,
     body=schemas.PayoutBody,
+    bucket=Bucket.PAYOUT,
 )
 async def request_payout(request: EdgeRequest, data: JSONBody[schemas.PayoutBody]) -> ASGIResponse:
     """Pay a payee's whole net of one deal out to its destination."""

@@ -18,6 +18,7 @@ from settlement.core.canonical import j_text
 from settlement.core.errors import DealNotFound, InvalidField, MemberMissing
 from settlement.core.hashes import proof_data_text
 from settlement.core.ids import DealId, check_hash, check_name, check_slug
+from settlement.core.limits import Bucket
 from settlement.core.money import Asset
 from settlement.core.operations import ProofPack
 from settlement.edge.http import promises, promises_reads, schemas
@@ -39,7 +40,14 @@ STAMP_VERTICAL: Final = "general"
 STAMP_TYPE: Final = "completion_photo"
 
 
-@endpoint("POST", "/protocol/stamp", access=WRITE, answer=promises.Stamped, body=schemas.StampBody)
+@endpoint(
+    "POST",
+    "/protocol/stamp",
+    access=WRITE,
+    answer=promises.Stamped,
+    body=schemas.StampBody,
+    bucket=Bucket.PROOF,
+)
 async def stamp(request: EdgeRequest, data: JSONBody[schemas.StampBody]) -> ASGIResponse:
     """Prove work with the fewest members; a proof pack with defaults."""
     agent = acting_as(request.principal, data.agent_id, "agent_id")
@@ -74,6 +82,7 @@ async def stamp(request: EdgeRequest, data: JSONBody[schemas.StampBody]) -> ASGI
     access=WRITE,
     answer=promises.ProofPacked,
     body=schemas.ProofPackBody,
+    bucket=Bucket.PROOF,
 )
 async def proof_pack(request: EdgeRequest, data: JSONBody[schemas.ProofPackBody]) -> ASGIResponse:
     """Prove work and quote a price; answers the quote that a GO needs."""

@@ -17,6 +17,7 @@ from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import InvalidField
 from settlement.core.ids import DealId, check_hash, check_name, check_slug
+from settlement.core.limits import Bucket
 from settlement.core.money import Asset
 from settlement.core.operations import Settle, Split
 from settlement.edge.http import promises, schemas
@@ -40,6 +41,7 @@ DEFAULT_ROLE: Final = "payee"
     access=keyed("settle"),
     answer=promises.Settled,
     body=schemas.SettleBody,
+    bucket=Bucket.SETTLE,
 )
 async def settle(request: EdgeRequest, data: JSONBody[schemas.SettleBody]) -> ASGIResponse:
     """Close a deal: fees and net are booked once, whoever asks how often."""
@@ -84,6 +86,7 @@ def _amount(request: EdgeRequest, data: schemas.SettleBody) -> int | None:
     access=keyed("settle"),
     answer=promises.SettledMulti,
     body=schemas.SettleMultiBody,
+    bucket=Bucket.SETTLE,
 )
 async def settle_multi(
     request: EdgeRequest, data: JSONBody[schemas.SettleMultiBody]

@@ -17,6 +17,7 @@ from litestar.response.base import ASGIResponse
 
 from settlement.core import hashes
 from settlement.core.ids import check_hash, check_name, check_slug
+from settlement.core.limits import Bucket
 from settlement.core.operations import RecordReceipt
 from settlement.core.verification import DEFAULT_PROVIDERS, Verdict, evaluate
 from settlement.edge.http import promises, schemas
@@ -56,6 +57,7 @@ async def list_providers(request: EdgeRequest) -> ASGIResponse:
     access=open_to("verify"),
     answer=promises.Verified,
     body=schemas.VerifyBody,
+    bucket=Bucket.VERIFY,
 )
 async def verify_provider(request: EdgeRequest, data: JSONBody[schemas.VerifyBody]) -> ASGIResponse:
     """Have a proof judged; the verdict is recorded as a receipt of the deal, once."""
