@@ -42,6 +42,30 @@ PAYOUT: dict[str, Json] = {
 }
 #: One payload of each type, member by member as spec §4.2 lists them.
 EXAMPLES: dict[str, dict[str, Json]] = {
+    "KEY_CREATED": {
+        "agent_id": "a",
+        "key_id": "k",
+        "scopes": ["read"],
+        "expires_at": None,
+        "rotated_from": None,
+    },
+    "KEY_ROTATED": {
+        "agent_id": "a",
+        "key_id": "k",
+        "successor_id": "k2",
+        "grace_until": "2026-01-02T00:00:00.000000Z",
+        "grace_ended_id": None,
+    },
+    "KEY_REVOKED": {"agent_id": "a", "key_id": "k", "reason_hash": "0" * 64},
+    **{
+        name: {"agent_id": "a", "operator": "ops", "reason_hash": "0" * 64}
+        for name in (
+            "AGENT_SUSPENDED",
+            "AGENT_RESUMED",
+            "VERIFIER_APPROVED",
+            "VERIFIER_WITHDRAWN",
+        )
+    },
     "SWITCH_PAUSED": {"operator": "ops", "reason_hash": "a" * 64, "switch": "go"},
     "SWITCH_RESUMED": {"operator": "ops", "reason_hash": "a" * 64, "switch": "go"},
     "AGENT_REGISTERED": {"agent_id": "a", "name_hash": "0" * 64, "key_id": "k"},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from settlement.core.api_keys import ApiKey
 from settlement.core.operations import (
     RecordCharge,
     RecordPayout,
@@ -15,7 +16,7 @@ from settlement.core.operations import (
     Split,
 )
 from settlement.core.principal import SYSTEM
-from settlement.core.rows import ApiKey, DealState, EffectKind, EffectState
+from settlement.core.rows import DealState, EffectKind, EffectState
 from tests.support.world import (
     BUYER,
     CONFIRMED,

@@ -71,6 +71,12 @@ def test_every_type_of_event_that_is_sent_has_its_documented_name() -> None:
         "HOLD_EXPIRED",
         "SWITCH_PAUSED",
         "SWITCH_RESUMED",
+        "KEY_CREATED",
+        "KEY_ROTATED",
+        "KEY_REVOKED",
+        "AGENT_RESUMED",
+        "VERIFIER_APPROVED",
+        "VERIFIER_WITHDRAWN",
     }
 
 

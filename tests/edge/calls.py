@@ -63,10 +63,11 @@ def calls(live: World) -> list[Call]:
         "{destination_id}": live.deals["destination"]["destination_id"],
         "{hook_id}": live.deals["hook"]["hook_id"],
         "{key}": key,
+        "{key_id}": live.deals["key"]["key_id"],
         "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
         "{index}": "0",
     }
-    listed = [*_reads(), *_writes(live), *_money(live), *_webhooks()]
+    listed = [*_reads(), *_writes(live), *_money(live), *_webhooks(), *_keys(live)]
     return [_fill(call, filled) for call in listed]
 
 
@@ -218,4 +219,15 @@ def _webhooks() -> list[Call]:
         _post(f"{one}/rotate", {}, who="owner"),
         _post(f"{one}/replay", {}, who="owner"),
         Call("DELETE", one, one, body={}, who="owner"),
+    ]
+
+
+def _keys(live: World) -> list[Call]:
+    one = "/protocol/keys/{key_id}"
+    return [
+        _post("/protocol/keys", {"name": "another", "scopes": ["read"]}, who="keeper"),
+        get("/protocol/keys", "keeper"),
+        _post("/protocol/keys/validate", {"api_key": live.agents["keeper"].key}),
+        _post(f"{one}/rotate", {"grace_seconds": 60}, who="keeper"),
+        _post(f"{one}/revoke", {"reason": "left a test"}, who="keeper"),
     ]

@@ -170,6 +170,9 @@ def settle_in(live: World) -> None:
     # Nobody listens there, and the one event it asks for never happens here.
     wish = {"url": "http://127.0.0.1:9/hook", "events": ["mandate.created"]}
     live.deals["hook"] = live.ok("POST", "/protocol/webhooks", wish, who="owner")
+    # Its own agent: its second key is rotated and revoked in passing.
+    live.register("keeper")
+    live.deals["key"] = live.ok("POST", "/protocol/keys", {"name": "second"}, who="keeper")
 
 
 def unknown_key() -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from settlement.config import load
+from settlement.core.api_keys import FIRST_SCOPES
 from settlement.core.canonical import j_text
 from settlement.core.clock import parse_time
 from settlement.core.operations import Go, ProofPack, RecordReceipt, RequestPayout, Settle, Split
@@ -20,7 +21,7 @@ from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKin
 from settlement.core.verification import evaluate
 from settlement.edge.rails.simulated import Behaviour, SimulatedRail
 from settlement.service.fresh import new_id
-from settlement.service.register import FIRST_SCOPES, Profile, new_registration
+from settlement.service.register import Profile, new_registration
 from settlement.store.database import open_database
 from settlement.wiring import Services, build
 

@@ -18,6 +18,7 @@ from settlement.cli import output
 from settlement.cli.audit import audit
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
+from settlement.cli.export import export
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
@@ -28,7 +29,7 @@ from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "vectors"],
+    "Prove": ["verify", "audit", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
 }
 
@@ -48,6 +49,7 @@ for _command in (
     demo,
     verify,
     audit,
+    export,
     vectors,
     doctor,
     settings,

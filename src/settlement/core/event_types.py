@@ -94,6 +94,10 @@ _ENDING: Final[_Members] = {
 }
 #: An operator stopped a part of the service, or let it go on; the reason is text, so its digest.
 _SWITCH: Final[_Members] = {"operator": _TEXT, "reason_hash": _TEXT, "switch": _TEXT}
+#: Members of every step in a key's life; the chain is its agent's, `sys_<agent id>`.
+_KEY: Final[_Members] = {"agent_id": _TEXT, "key_id": _TEXT}
+#: What an operator decided about an agent.
+_AGENT: Final[_Members] = {"agent_id": _TEXT, "operator": _TEXT, "reason_hash": _TEXT}
 
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
     row.name: row
@@ -103,6 +107,30 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             members={"agent_id": _TEXT, "name_hash": _TEXT, "key_id": _TEXT},
             optional={"signing_key_id": _TEXT, "signing_key_digest": _TEXT},
         ),
+        EventType(
+            name="KEY_CREATED",
+            members={
+                **_KEY,
+                "scopes": _LIST,
+                "expires_at": _TEXT_OR_NULL,
+                "rotated_from": _TEXT_OR_NULL,
+            },
+        ),
+        EventType(
+            name="KEY_ROTATED",
+            members={
+                **_KEY,
+                "successor_id": _TEXT,
+                "grace_until": _TEXT,
+                # the key before, whose grace this rotation ended
+                "grace_ended_id": _TEXT_OR_NULL,
+            },
+        ),
+        EventType(name="KEY_REVOKED", members={**_KEY, "reason_hash": _TEXT}),
+        EventType(name="AGENT_SUSPENDED", members=_AGENT),
+        EventType(name="AGENT_RESUMED", members=_AGENT),
+        EventType(name="VERIFIER_APPROVED", members=_AGENT),
+        EventType(name="VERIFIER_WITHDRAWN", members=_AGENT),
         EventType(
             name="PROOF_READY",
             members={

@@ -29,6 +29,8 @@ class Principal:
     agent_id: str | None = None
     name: str = ""
     scopes: frozenset[str] = frozenset()
+    key_id: str | None = None  # the API key that was shown
+    superseded: bool = False  # that key has a successor and is in its grace
 
     @property
     def id(self) -> str:

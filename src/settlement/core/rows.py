@@ -76,22 +76,7 @@ class Agent:
     status: str  # active | suspended
     operator: int
     created_at: str
-
-
-@_row
-class ApiKey:
-    key_prefix: str  # a2a_<16 hex>: what is looked up
-    key_id: str
-    agent_id: str
-    name: str
-    digest: str  # SHA-256 of the whole key; the key itself is never stored
-    scopes: str  # JSON list
-    status: str  # active | grace | revoked
-    created_at: str
-    expires_at: str | None
-    grace_until: str | None
-    rotated_from: str | None
-    revoked_at: str | None
+    verifier: int = 0  # 1: an operator approved it (spec §11)
 
 
 @_row

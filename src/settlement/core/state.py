@@ -19,6 +19,7 @@ from settlement.core.accounts import apply_transfers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from settlement.core.api_keys import ApiKey
     from settlement.core.rows import (
         Account,
         Agent,
@@ -55,6 +56,7 @@ class Needs:
     """What else the decision reads, named once the deals and effects are known.
 
     accounts: (ref, asset), locked in that order. names: agents looked up by registered name.
+    api_keys: by key id; the keys that these succeeded come along.
     chains: chain heads of ids that have no deal row. receipts: summary per deal id.
     volumes: (agent id, asset, now - 30 d as text). payouts: (deal id, payee).
     destinations: (owner, destination id or None for all of the owner's, newest first).
@@ -66,6 +68,7 @@ class Needs:
     accounts: tuple[tuple[str, str], ...] = ()
     agents: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = ()
     chains: tuple[str, ...] = ()
     receipts: tuple[str, ...] = ()
     known_receipts: tuple[tuple[str, str], ...] = ()
@@ -129,6 +132,7 @@ class State:
     accounts: Loaded[tuple[str, str], Account | None] = field(default_factory=Loaded)
     agents: Loaded[str, Agent | None] = field(default_factory=Loaded)
     names: Loaded[str, tuple[Agent, ...]] = field(default_factory=Loaded)
+    api_keys: Loaded[str, ApiKey | None] = field(default_factory=Loaded)
     chains: Loaded[str, ChainHead] = field(default_factory=Loaded)
     receipts: Loaded[str, ReceiptSummary] = field(default_factory=Loaded)
     known_receipts: Loaded[tuple[str, str], Receipt | None] = field(default_factory=Loaded)
@@ -181,6 +185,8 @@ class State:
             self.accounts[account.ref, account.asset] = account
         for agent in writes.agents:
             self.agents[agent.agent_id] = agent
+        for key in (*writes.api_keys, *(change.key for change in writes.api_keys_changed)):
+            self.api_keys[key.key_id] = key
         for payout in (*writes.payouts_new, *writes.payouts_changed):
             self.payouts[payout.deal_id, payout.agent_id] = payout
         for receipt in writes.receipts:

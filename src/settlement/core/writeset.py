@@ -3,7 +3,7 @@
 For: the engine, which merges the write sets of a batch and hands them to the store, one
 multi-row statement per table.
 Guarantees: a write set is complete: nothing outside it is written for a decision. Changes to
-effects and payouts carry what they expect to find, so a stale fence changes nothing.
+effects, payouts and API keys carry what they expect to find, so a stale fence changes nothing.
 Does not: validate; `core/ledger.py` and the database do.
 Change colour: red.
 """
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from settlement.core.actor_keys import ActorKey
+    from settlement.core.api_keys import ApiKey
     from settlement.core.rows import (
         Account,
         Agent,
-        ApiKey,
         Claim,
         Deal,
         Destination,
@@ -48,6 +48,14 @@ class EffectChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChange:
+    """New standing of an API key, valid only while it still has `expected_status`."""
+
+    key: ApiKey
+    expected_status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimFinish:
     """Give a running derived claim its outcome.
 
@@ -69,6 +77,7 @@ class WriteSet:
 
     agents: list[Agent] = field(default_factory=list)
     api_keys: list[ApiKey] = field(default_factory=list)
+    api_keys_changed: list[KeyChange] = field(default_factory=list)
     actor_keys: list[ActorKey] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)  # before the deals whose heads they are
     deals_new: list[Deal] = field(default_factory=list)

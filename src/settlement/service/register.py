@@ -10,37 +10,21 @@ Spec §12.1, contract §2.1. Change colour: red.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from settlement.core.actor_keys import ActorKey, check_public_key
+from settlement.core.api_keys import FIRST_SCOPES
 from settlement.core.ids import AgentId, KeyId
-from settlement.core.keys import KEY_ID_HEX, KEY_PREFIX, SECRET_BYTES, format_key, key_digest
 from settlement.core.operations import Register
-from settlement.core.rows import Agent, ApiKey
+from settlement.core.rows import Agent
+from settlement.service.api_keys import draw_key
 from settlement.service.fresh import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from settlement.core.principal import Principal
-
-#: What registration grants: every scope but admin (spec §12.2).
-FIRST_SCOPES: Final = (
-    "audit",
-    "exchange",
-    "feed:premium",
-    "go",
-    "keys",
-    "payout",
-    "proof",
-    "read",
-    "settle",
-    "verify",
-    "webhooks",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +54,6 @@ class Registration:
 def new_registration(principal: Principal, profile: Profile, *, now: str) -> Registration:
     """Draw ids and key for a new agent; `now` is replaced by the transaction's time."""
     agent_id = new_id(AgentId.prefix)
-    key_id = secrets.token_hex(KEY_ID_HEX // 2)
-    api_key = format_key(key_id, os.urandom(SECRET_BYTES))
     agent = Agent(
         agent_id=agent_id,
         name=profile.name,
@@ -84,27 +66,14 @@ def new_registration(principal: Principal, profile: Profile, *, now: str) -> Reg
         operator=0,
         created_at=now,
     )
-    key = ApiKey(
-        key_prefix=KEY_PREFIX + key_id,
-        key_id=new_id(KeyId.prefix),
-        agent_id=agent_id,
-        name="first",
-        digest=key_digest(api_key),
-        scopes=json.dumps(list(FIRST_SCOPES)),
-        status="active",
-        created_at=now,
-        expires_at=None,
-        grace_until=None,
-        rotated_from=None,
-        revoked_at=None,
-    )
+    drawn = draw_key(agent_id, "first", FIRST_SCOPES, now=now)
     operation = Register(
         principal=principal,
         agent=agent,
-        key=key,
+        key=drawn.key,
         signing_key=_signing_key(agent_id, profile.public_key_base64, now),
     )
-    return Registration(operation=operation, api_key=api_key)
+    return Registration(operation=operation, api_key=drawn.text)
 
 
 def _signing_key(agent_id: str, public_key_base64: str | None, now: str) -> ActorKey | None:

@@ -53,14 +53,15 @@ class Window:
                 after = check_name(cursor, "cursor")
             except MalformedId:
                 raise CursorMalformed() from None
-        return cls(start=_instant(start, "from"), end=_instant(end, "to"), after=after)
+        return cls(start=instant(start, "from"), end=instant(end, "to"), after=after)
 
     def holds(self, at: str) -> bool:
         """Tell whether a booked time lies in the window."""
         return self.start <= at and (not self.end or at < self.end)
 
 
-def _instant(text: str | None, field: str) -> str:
+def instant(text: str | None, field: str) -> str:
+    """A UTC day or time in the one text form, "" for none; raises InvalidField."""
     if not text:
         return ""
     if _DAY.fullmatch(text):

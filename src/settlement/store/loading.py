@@ -15,6 +15,7 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from settlement.core.api_keys import ApiKey
 from settlement.core.reputation import score_hundredths
 from settlement.core.rows import (
     Account,
@@ -61,6 +62,7 @@ def load_needs(tx: Tx, needs: Needs, state: State) -> None:
     """Lock and load accounts, then read everything else that was named."""
     _accounts(tx, needs.accounts, state)
     _agents(tx, needs, state)
+    _api_keys(tx, needs.api_keys, state)
     _chains(tx, needs.chains, state)
     _events(tx, needs.events, state)
     _receipts(tx, needs, state)
@@ -139,6 +141,14 @@ def _agents(tx: Tx, needs: Needs, state: State) -> None:
             named[row["name"]].append(Agent(**row))
         for name in needs.names:
             state.names[name] = tuple(named[name])
+
+
+def _api_keys(tx: Tx, ids: Sequence[str], state: State) -> None:
+    if not ids:
+        return
+    found = {row["key_id"]: ApiKey(**row) for row in tx.all("api_key_by_ids", ids=list(ids))}
+    for key_id in {*ids, *found}:
+        state.api_keys[key_id] = found.get(key_id)
 
 
 def _chains(tx: Tx, ids: Sequence[str], state: State) -> None:

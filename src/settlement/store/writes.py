@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from settlement.core import rows
 from settlement.core.actor_keys import ActorKey
+from settlement.core.api_keys import ApiKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from settlement.core.writeset import ClaimFinish, EffectChange, WriteSet
+    from settlement.core.writeset import ClaimFinish, EffectChange, KeyChange, WriteSet
 
 R = TypeVar("R")
 _Tuple = tuple[Any, ...]
@@ -63,7 +64,7 @@ def _insert(query: str, row: type[Any], *sort: str) -> _Insert:
 
 
 _AGENT: Final = _insert("agent_insert", rows.Agent)
-_API_KEY: Final = _insert("api_key_insert", rows.ApiKey)
+_API_KEY: Final = _insert("api_key_insert", ApiKey)
 _ACTOR_KEY: Final = _insert("actor_key_insert", ActorKey)
 _DEAL: Final = _insert("deal_insert", rows.Deal, "deal_id")
 _PARTY: Final = _insert("party_insert", rows.Party, "deal_id", "agent_id", "role")
@@ -102,6 +103,10 @@ _EFFECT_ROW: Final = _change(
     *("obligation_key", "kind", "deal_id", "rail", "asset", "amount_minor", "created_at"),
 )
 EFFECT_CHANGE: Final = (*_EFFECT_ROW, "expected_fence", "expected_state")
+KEY_CHANGE: Final = (
+    *("status", "grace_until", "revoked_at", "revoke_reason", "key_id"),
+    "expected_status",
+)
 FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
@@ -110,6 +115,7 @@ _payout_change: Final = attrgetter(*PAYOUT_CHANGE)
 _effect_change: Final = attrgetter(
     *(f"effect.{name}" for name in _EFFECT_ROW), "expected_fence", "expected_state"
 )
+_key_change: Final = attrgetter(*(f"key.{name}" for name in KEY_CHANGE[:-1]), KEY_CHANGE[-1])
 _finish: Final = attrgetter(*FINISH)
 
 
@@ -118,6 +124,7 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     deals_new, deals_changed = _fold_deals(writes)
     yield from _put(_AGENT, writes.agents)
     yield from _put(_API_KEY, writes.api_keys)
+    yield from _set("api_key_update", KEY_CHANGE, _keys(writes.api_keys_changed))
     yield from _put(_ACTOR_KEY, writes.actor_keys)
     yield from _put(_EVENT, writes.events)
     yield from _put(_PENDING, writes.events)
@@ -180,6 +187,15 @@ def _effects(changes: Iterable[EffectChange]) -> list[_Tuple]:
             change if first is None else replace(first, effect=change.effect)
         )
     return [_effect_change(found[effect_id]) for effect_id in sorted(found)]
+
+
+def _keys(changes: Iterable[KeyChange]) -> list[_Tuple]:
+    """One change per key, as for effects."""
+    found: dict[str, KeyChange] = {}
+    for change in changes:
+        first = found.get(change.key.key_id)
+        found[change.key.key_id] = change if first is None else replace(first, key=change.key)
+    return [_key_change(found[key_id]) for key_id in sorted(found)]
 
 
 def _finishes(finished: list[ClaimFinish]) -> Iterator[Statement]:

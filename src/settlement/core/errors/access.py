@@ -78,6 +78,14 @@ class NotOwner(Forbidden):
     owner_id: str
 
 
+@leaf
+class AdminNotGrantable(Forbidden):
+    code = "admin_not_grantable"
+    title = "Scope admin is given by hand"
+    message = "No call gives the scope admin, whoever asks."
+    advice = "Whoever runs the service makes such a key: settlement keys create --scope admin."
+
+
 # --- not found -----------------------------------------------------------------------------------
 
 
@@ -128,6 +136,15 @@ class RailUnknown(NotFound):
     title = "No such rail"
     message = "This server has no rail {rail}."
     rail: str
+
+
+@leaf
+class KeyNotFound(NotFound):
+    code = "key_not_found"
+    title = "No such API key"
+    message = "There is no API key {key_id} of yours."
+    advice = "GET /protocol/keys lists them by key_id."
+    key_id: str
 
 
 @leaf

@@ -180,3 +180,17 @@ class Disputed(Rejected):
     message = "Deal {deal_id} is disputed; its money waits for the ruling."
     deal_id: str
     waiting_for: str = "disputed"
+
+
+# --- API keys ------------------------------------------------------------------------------------
+
+
+@leaf
+class KeyNotActive(Rejected):
+    code = "key_not_active"
+    retry = Retry.NEVER
+    title = "The key does not count any more"
+    message = "API key {key_id} is {status}; only an active key is rotated."
+    advice = "POST /protocol/keys makes a new one."
+    key_id: str
+    status: str

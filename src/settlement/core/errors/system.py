@@ -25,6 +25,16 @@ class AlreadyDecided(Conflict):
 
 
 @leaf
+class AlreadyRotated(Conflict):
+    code = "already_rotated"
+    retry = Retry.NEVER
+    title = "The key has a successor"
+    message = "API key {key_id} was rotated already, and a key has one successor."
+    advice = "Rotate the successor: GET /protocol/keys shows it, by its rotated_from."
+    key_id: str
+
+
+@leaf
 class RequestInProgress(Conflict):
     code = "request_in_progress"
     title = "The same call is running"

@@ -5,6 +5,7 @@ Guarantees: an operation either refuses and writes nothing, or answers with its 
 Does not: hold anything between two decisions.
 """
 
+from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
 from settlement.core.operations.go import Go
 from settlement.core.operations.outcome import RailOutcome
@@ -19,6 +20,7 @@ from settlement.core.operations.settle import Settle, Split
 
 __all__ = [
     "AppendEvent",
+    "CreateKey",
     "Go",
     "ProofPack",
     "RailOutcome",
@@ -28,6 +30,8 @@ __all__ = [
     "RecordReceipt",
     "Register",
     "RequestPayout",
+    "RevokeKey",
+    "RotateKey",
     "Settle",
     "Split",
 ]

@@ -23,9 +23,10 @@ from settlement.core.writeset import WriteSet
 
 if TYPE_CHECKING:
     from settlement.core.actor_keys import ActorKey
+    from settlement.core.api_keys import ApiKey
     from settlement.core.canonical import Json
     from settlement.core.principal import Principal
-    from settlement.core.rows import Agent, ApiKey, Deal
+    from settlement.core.rows import Agent, Deal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

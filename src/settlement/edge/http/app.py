@@ -43,6 +43,7 @@ check that. Errors are RFC 9457 problem documents. Money is a JSON number beside
 def create_app(services: HttpServices) -> Litestar:
     """The application over these services; raises ImproperlyConfiguredException for a bad route."""
     threads = Threads()
+    ring = KeyRing(services.db, threads)
     app = Litestar(
         route_handlers=list(ALL_ROUTES),
         before_request=admit,
@@ -53,9 +54,8 @@ def create_app(services: HttpServices) -> Litestar:
         middleware=[metrics_config().middleware],
         openapi_config=_openapi(),
         plugins=[AmountSchema()],
-        state=State(
-            {"services": services, "threads": threads, "key_ring": KeyRing(services.db, threads)}
-        ),
+        state=State({"services": services, "threads": threads, "key_ring": ring}),
+        on_startup=[lambda: services.engine.add_listener(ring.committed)],
         on_shutdown=[threads.close],
         logging_config=None,  # the process configures logging, not the framework
         debug=False,

@@ -2,7 +2,8 @@
 
 Guarantees: a key that is sent and does not count is 401 everywhere, open calls included; it never
 falls back to anonymous. Its check digits are tested before anything is read, its digest compared in
-constant time. A key revoked is refused within a second: that long, at most, a found one is trusted.
+constant time. A found key is trusted for less than a second and never past its end, and not at all
+in the process that revoked or rotated it: a key revoked anywhere is refused everywhere in a second.
 `admit` runs before every route, in the order of spec §1.6: body, key, scope.
 Does not: decide what a party may do; operations do.
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from litestar import Request
     from litestar.handlers import BaseRouteHandler
 
+    from settlement.core.writeset import WriteSet
     from settlement.edge.http.threads import Threads
     from settlement.store.database import Database
 
@@ -69,6 +71,8 @@ class Access:
 
     letter: AccessClass
     scope: str | None = None
+    #: Lets a key in its grace in, although it lost the scope: the route says why it is too late.
+    superseded: bool = False
 
     def __str__(self) -> str:
         return f"{self.letter}({self.scope})" if self.scope else self.letter.value
@@ -92,8 +96,8 @@ def keyed(scope: str) -> Access:
     return Access(letter=AccessClass.KEYED, scope=scope)
 
 
-#: A key's row, if it counts, and until when it may be trusted.
-_Found: TypeAlias = "tuple[KnownKey | None, float]"
+#: A key, if it counts; until when it may be trusted; what `_changes` was before it was read.
+_Found: TypeAlias = "tuple[KnownKey | None, float, int]"
 
 
 class KeyRing:
@@ -106,6 +110,8 @@ class KeyRing:
         self._threads = threads
         self._clock = clock
         self._kept: dict[str, tuple[Principal, float]] = {}
+        #: Counts the commits that changed keys: a read that began before one is not kept.
+        self._changes = 0
         self._wanted: dict[str, asyncio.Future[_Found]] = {}
         self._reader: asyncio.Task[None] | None = None
 
@@ -116,13 +122,25 @@ class KeyRing:
         if kept is not None and self._clock() < kept[1]:
             return kept[0]
         parsed = parse_key(text)
-        known, until = await self._find(parsed.lookup_prefix)
+        known, until, changes = await self._find(parsed.lookup_prefix)
         if known is None or not same_digest(known.digest, parsed.digest):
             raise KeyInvalid()
         if len(self._kept) > _KEYS_KEPT_MAX:
             self._kept.clear()
         self._kept[digest] = (known.principal, until)
+        if changes != self._changes:  # asked after keeping: the committer counts, then forgets
+            self._kept.pop(digest, None)
         return known.principal
+
+    def committed(self, writes: WriteSet) -> None:
+        """Forget the keys that a commit of this process changed: here it counts at once.
+
+        For the engine, which tells before it answers the caller; any thread.
+        """
+        if writes.api_keys_changed:
+            self._changes += 1
+            for change in writes.api_keys_changed:
+                self._kept.pop(change.key.digest, None)
 
     async def _find(self, prefix: str) -> _Found:
         wanted = self._wanted.get(prefix)
@@ -143,7 +161,7 @@ class KeyRing:
 
     async def _read_batch(self, batch: dict[str, asyncio.Future[_Found]]) -> None:
         # Taken before the read: what is revoked after it must not be trusted longer.
-        until = self._clock() + TRUST_SECONDS
+        start, changes = self._clock(), self._changes
         reading = self._threads.key(find_keys, self._db, list(batch))
         await asyncio.wait([reading])
         error = reading.exception()
@@ -153,7 +171,18 @@ class KeyRing:
             return
         found = reading.result()
         for prefix, wanted in batch.items():
-            wanted.set_result((found.get(prefix), until))
+            known = found.get(prefix)
+            wanted.set_result((known, start + _trusted(known), changes))
+
+
+def _trusted(known: KnownKey | None) -> float:
+    """Seconds for which a found key may be trusted, counted from before it was read.
+
+    `left_us` was measured by the database during the read, so this ends no later than the key.
+    """
+    if known is None or known.left_us is None:
+        return TRUST_SECONDS
+    return min(TRUST_SECONDS, known.left_us / 1_000_000)
 
 
 async def admit(connection: Request[Any, Any, Any]) -> None:
@@ -205,6 +234,8 @@ def check_access(caller: Principal, access: Access, *, sandbox: bool) -> None:
     match access.letter:
         case AccessClass.ADMIN:
             _need(caller, ADMIN_SCOPE)
+        case AccessClass.KEYED if access.superseded and caller.superseded:
+            return
         case AccessClass.KEYED:
             _need(caller, access.scope)
         case AccessClass.OPEN if not sandbox:

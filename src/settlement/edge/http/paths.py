@@ -19,11 +19,12 @@ from settlement.core.errors import (
     CursorMalformed,
     DealNotFound,
     HookNotFound,
+    KeyNotFound,
     MalformedId,
     PayoutNotFound,
     TreeSizeUnknown,
 )
-from settlement.core.ids import HookId, PayoutId, check_name
+from settlement.core.ids import HookId, KeyId, PayoutId, check_name
 
 if TYPE_CHECKING:
     from settlement.edge.http.request import EdgeRequest
@@ -66,6 +67,14 @@ def hook_in_path(text: str) -> str:
         return str(HookId.parse(text))
     except MalformedId:
         raise HookNotFound(hook_id=_shown(text)) from None
+
+
+def key_in_path(text: str) -> str:
+    """The id of an API key; raises KeyNotFound for what cannot be one."""
+    try:
+        return str(KeyId.parse(text))
+    except MalformedId:
+        raise KeyNotFound(key_id=_shown(text)) from None
 
 
 def position_in_path(text: str) -> int:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
+from settlement.core.api_keys import GRACE_SECONDS, GRACE_SECONDS_MAX
 from settlement.core.errors import AmountMalformed, InvalidField, MalformedId, MemberMissing
 from settlement.edge.http.money import Amount
 
@@ -148,6 +149,25 @@ class RotateSecretBody(Body, kw_only=True, frozen=True):
 
 class ReplayBody(Body, kw_only=True, frozen=True):
     since_log_index: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
+
+
+class KeyBody(Body, kw_only=True, frozen=True):
+    name: str = ""
+    scopes: list[str] | None = None
+    expires_at: str | None = None
+
+
+class RotateKeyBody(Body, kw_only=True, frozen=True):
+    grace_seconds: Annotated[int, msgspec.Meta(ge=0, le=GRACE_SECONDS_MAX)] = GRACE_SECONDS
+
+
+class RevokeKeyBody(Body, kw_only=True, frozen=True):
+    reason: str = ""
+
+
+class ValidateKeyBody(Body, kw_only=True, frozen=True):
+    api_key: str | None = None
+    scope: str | None = None
 
 
 class Problem(msgspec.Struct, kw_only=True):

@@ -2,7 +2,7 @@
 
 -- name: agents_get
 SELECT agent_id, name, agent_type, capabilities, description, api_endpoint, owner_email, status,
-  operator, created_at
+  operator, created_at, verifier
 FROM agent WHERE agent_id = :agent_id;
 
 -- name: agents_volume_last

@@ -34,6 +34,13 @@ ORDER BY t.scope, t.operation, t.key;
 -- name: agent_by_ids
 SELECT * FROM agent WHERE agent_id = ANY(:ids::text[]) ORDER BY agent_id;
 
+-- name: api_key_by_ids
+-- With each key the one it succeeded, whose grace ends when it is rotated itself.
+SELECT * FROM api_key WHERE key_id = ANY(:ids::text[])
+UNION
+SELECT p.* FROM api_key AS t JOIN api_key AS p ON p.key_id = t.rotated_from
+WHERE t.key_id = ANY(:ids::text[]);
+
 -- name: agent_by_names
 SELECT * FROM agent WHERE name = ANY(:names::text[]) ORDER BY name, agent_id;
 

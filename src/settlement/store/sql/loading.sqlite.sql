@@ -23,6 +23,13 @@ ORDER BY t.scope, t.operation, t.key;
 SELECT * FROM agent WHERE agent_id IN (SELECT value FROM json_each(:ids))
 ORDER BY agent_id;
 
+-- name: api_key_by_ids
+-- With each key the one it succeeded, whose grace ends when it is rotated itself.
+SELECT t.* FROM json_each(:ids) AS k CROSS JOIN api_key AS t ON t.key_id = k.value
+UNION
+SELECT p.* FROM json_each(:ids) AS k CROSS JOIN api_key AS t ON t.key_id = k.value
+CROSS JOIN api_key AS p ON p.key_id = t.rotated_from;
+
 -- name: agent_by_names
 SELECT * FROM agent WHERE name IN (SELECT value FROM json_each(:names)) ORDER BY name, agent_id;
 

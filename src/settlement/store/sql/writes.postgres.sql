@@ -5,19 +5,29 @@
 
 -- name: agent_insert
 INSERT INTO agent (agent_id, name, agent_type, capabilities, description, api_endpoint,
-  owner_email, status, operator, created_at)
+  owner_email, status, operator, created_at, verifier)
 SELECT unnest(:agent_id::text[]), unnest(:name::text[]), unnest(:agent_type::text[]),
   unnest(:capabilities::text[]), unnest(:description::text[]), unnest(:api_endpoint::text[]),
   unnest(:owner_email::text[]), unnest(:status::text[]), unnest(:operator::bigint[]),
-  unnest(:created_at::text[]);
+  unnest(:created_at::text[]), unnest(:verifier::bigint[]);
 
 -- name: api_key_insert
 INSERT INTO api_key (key_prefix, key_id, agent_id, name, digest, scopes, status, created_at,
-  expires_at, grace_until, rotated_from, revoked_at)
+  expires_at, grace_until, rotated_from, revoked_at, revoke_reason)
 SELECT unnest(:key_prefix::text[]), unnest(:key_id::text[]), unnest(:agent_id::text[]),
   unnest(:name::text[]), unnest(:digest::text[]), unnest(:scopes::text[]),
   unnest(:status::text[]), unnest(:created_at::text[]), unnest(:expires_at::text[]),
-  unnest(:grace_until::text[]), unnest(:rotated_from::text[]), unnest(:revoked_at::text[]);
+  unnest(:grace_until::text[]), unnest(:rotated_from::text[]), unnest(:revoked_at::text[]),
+  unnest(:revoke_reason::text[]);
+
+-- name: api_key_update
+UPDATE api_key AS t SET
+  status = n.status, grace_until = n.grace_until, revoked_at = n.revoked_at,
+  revoke_reason = n.revoke_reason
+FROM unnest(:status::text[], :grace_until::text[], :revoked_at::text[], :revoke_reason::text[],
+  :key_id::text[], :expected_status::text[])
+  AS n (status, grace_until, revoked_at, revoke_reason, key_id, expected_status)
+WHERE t.key_id = n.key_id AND t.status = n.expected_status AND t.key_id = ANY(:key_id::text[]);
 
 -- name: actor_key_insert
 INSERT INTO actor_key (key_id, actor_id, actor_type, key_class, public_key_base64, status,

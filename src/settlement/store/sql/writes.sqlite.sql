@@ -3,15 +3,21 @@
 
 -- name: agent_insert
 INSERT INTO agent (agent_id, name, agent_type, capabilities, description, api_endpoint,
-  owner_email, status, operator, created_at)
+  owner_email, status, operator, created_at, verifier)
 VALUES (:agent_id, :name, :agent_type, :capabilities, :description, :api_endpoint, :owner_email,
-  :status, :operator, :created_at);
+  :status, :operator, :created_at, :verifier);
 
 -- name: api_key_insert
 INSERT INTO api_key (key_prefix, key_id, agent_id, name, digest, scopes, status, created_at,
-  expires_at, grace_until, rotated_from, revoked_at)
+  expires_at, grace_until, rotated_from, revoked_at, revoke_reason)
 VALUES (:key_prefix, :key_id, :agent_id, :name, :digest, :scopes, :status, :created_at,
-  :expires_at, :grace_until, :rotated_from, :revoked_at);
+  :expires_at, :grace_until, :rotated_from, :revoked_at, :revoke_reason);
+
+-- name: api_key_update
+UPDATE api_key SET
+  status = :status, grace_until = :grace_until, revoked_at = :revoked_at,
+  revoke_reason = :revoke_reason
+WHERE key_id = :key_id AND status = :expected_status;
 
 -- name: actor_key_insert
 INSERT INTO actor_key (key_id, actor_id, actor_type, key_class, public_key_base64, status,

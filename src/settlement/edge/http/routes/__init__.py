@@ -12,6 +12,7 @@ from settlement.edge.http.routes import (
     fees,
     go,
     idempotency,
+    keys,
     log,
     pay,
     payouts,
@@ -40,4 +41,5 @@ ALL_ROUTES = (
     *pay.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *keys.ROUTES,
 )
