@@ -11,7 +11,7 @@ import pytest
 
 from settlement.core.errors import CanonicalForm, LeaseLost
 from settlement.service.claims import EPOCH, IDEMPOTENCY_RESULT_TTL, FileLockBackend
-from settlement.service.claims.file_backend import machine_uptime
+from settlement.store.lease_clock import machine_uptime
 
 if TYPE_CHECKING:
     from pathlib import Path

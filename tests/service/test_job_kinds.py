@@ -79,7 +79,7 @@ def test_the_loops_run_what_is_due_by_itself(tmp_path: Path, database_url: str) 
         beats = services.worker.heartbeats()
         assert {"jobs", "scheduler"} <= set(beats)
         services.scheduler.step()
-    assert column(database_url, "SELECT job_type FROM job") == ["prune"]
+    assert "prune" in column(database_url, "SELECT job_type FROM job")
 
 
 def test_past_periods_are_forgotten_and_nothing_else(db: Database, database_url: str) -> None:

@@ -25,7 +25,7 @@ from settlement.cli.output import (
     settings_from_environment,
 )
 from settlement.cli.pause import operator_name
-from settlement.core.clock import SECOND_US, parse_time, time_text
+from settlement.core.clock import SECOND_US, parse_time
 from settlement.core.money import Asset, format_exact
 from settlement.service.jobs import JobQueue
 from settlement.store import operator
@@ -51,9 +51,10 @@ _limit = click.option(
 def effects(*, state: str | None, limit: int, database: str | None, as_json: bool) -> None:
     """List what was asked of rails, newest first."""
     with opened(settings_from_environment(database=database), must_exist=True) as db:
-        rows = _told(operator.effects(db, state or "", limit), _effect_waits)
+        listed = operator.effects(db, state or "", limit)
+    rows = _told(listed, _effect_waits)
     for row in rows:
-        row["next_look_at"] = _time(row.pop("job_run_at_us"))
+        row["next_look_at"] = _time(listed, row.pop("job_run_at_us"))
     if as_json:
         emit({"ok": True, "effects": rows})
         return
@@ -80,10 +81,11 @@ def jobs(
     if context.invoked_subcommand is not None:
         return
     with opened(settings_from_environment(database=database), must_exist=True) as db:
-        rows = _told(operator.jobs(db, status or "", limit), _job_waits)
+        listed = operator.jobs(db, status or "", limit)
+    rows = _told(listed, _job_waits)
     for row in rows:
-        row["run_at"] = _time(row.pop("run_at_us"))
-        row["lease_expires_at"] = _time(row.pop("lease_expires_us"))
+        row["run_at"] = _time(listed, row.pop("run_at_us"))
+        row["lease_expires_at"] = _time(listed, row.pop("lease_expires_us"))
     if as_json:
         emit({"ok": True, "jobs": rows})
         return
@@ -129,9 +131,10 @@ def requeue(
 def outbox(*, state: str, limit: int, database: str | None, as_json: bool) -> None:
     """List messages about what has happened, oldest first."""
     with opened(settings_from_environment(database=database), must_exist=True) as db:
-        rows = _told(operator.outbox(db, state, limit), _outbox_waits)
+        listed = operator.outbox(db, state, limit)
+    rows = _told(listed, _outbox_waits)
     for row in rows:
-        row["next_attempt_at"] = _time(row.pop("next_attempt_us") or None)
+        row["next_attempt_at"] = _time(listed, row.pop("next_attempt_us") or None)
     if as_json:
         emit({"ok": True, "outbox": rows})
         return
@@ -142,7 +145,7 @@ def outbox(*, state: str, limit: int, database: str | None, as_json: bool) -> No
 # --- what each waits for -------------------------------------------------------------------------
 
 
-def _effect_waits(row: dict[str, Any], now_us: int) -> str | None:
+def _effect_waits(row: dict[str, Any], lease_us: int) -> str | None:
     match row["state"]:
         case "planned":
             error = row["last_error"] or ""
@@ -150,31 +153,31 @@ def _effect_waits(row: dict[str, Any], now_us: int) -> str | None:
         case "sent":
             return "the rail's answer"
         case "unknown":
-            later = (row["job_run_at_us"] or 0) > now_us
+            later = (row["job_run_at_us"] or 0) > lease_us
             return "the next question to the rail" if later else "a worker that asks the rail"
     return None
 
 
-def _job_waits(row: dict[str, Any], now_us: int) -> str | None:
+def _job_waits(row: dict[str, Any], lease_us: int) -> str | None:
     match row["status"]:
         case "queued" | "retry":
-            later = row["run_at_us"] > now_us
+            later = row["run_at_us"] > lease_us
             error = row["last_error"] or ""
             if later and error.startswith("paused: "):
                 return error
             return "its time" if later else "a worker"
         case "leased":
-            over = (row["lease_expires_us"] or 0) <= now_us
+            over = (row["lease_expires_us"] or 0) <= lease_us
             return "a worker to take it over" if over else "its worker"
         case "dead":
             return "an operator (settlement jobs requeue)"
     return None
 
 
-def _outbox_waits(row: dict[str, Any], now_us: int) -> str | None:
+def _outbox_waits(row: dict[str, Any], lease_us: int) -> str | None:
     match row["status"]:
         case "pending":
-            return "its time" if row["next_attempt_us"] > now_us else "the relay"
+            return "its time" if row["next_attempt_us"] > lease_us else "the relay"
         case "parked":
             return "an operator"
     return None
@@ -189,12 +192,12 @@ def _told(
     rows = [dict(row) for row in listed.rows]
     for row in rows:
         row["age_seconds"] = max(0, listed.now_us - parse_time(row["created_at"])) // SECOND_US
-        row["waiting_for"] = waits(row, listed.now_us)
+        row["waiting_for"] = waits(row, listed.lease_us)
     return rows
 
 
-def _time(us: int | None) -> str | None:
-    return None if us is None else time_text(us)
+def _time(listed: Listed, lease_us: int | None) -> str | None:
+    return None if lease_us is None else listed.shown(lease_us)
 
 
 def _show(rows: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> None:

@@ -362,7 +362,8 @@ class Job:
     attempts: int
     max_attempts: int
     lost_leases: int
-    run_at_us: int  # while leased: when the lease began
+    #: Asked for by the wall clock; the store keeps it in lease time. While leased: since when.
+    run_at_us: int
     lease_owner: str | None
     lease_fence: int
     lease_expires_us: int | None

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from settlement.core.clock import time_text
 from settlement.core.errors import ClaimNotFound
 from settlement.store import claims as rows
 from settlement.store.deals import is_party
+from settlement.store.lease_clock import shown
 
 if TYPE_CHECKING:
     from settlement.core.principal import Principal
@@ -116,7 +116,7 @@ def claim_view(db: Database, key: str, caller: Principal) -> dict[str, Any]:
             "state": state,
             "phase": claim.phase,
             "fence": claim.fence,
-            "lease_expires_at": time_text(lease_us) if lease_us is not None else None,
+            "lease_expires_at": shown(tx, lease_us) if lease_us is not None else None,
             "first_seen": claim.first_seen,
             "finished_at": claim.finished_at,
             "effect": _effect_view(effect),

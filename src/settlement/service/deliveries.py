@@ -181,7 +181,7 @@ class Deliveries:
         error = None if then.then is wire.AfterTry.DELIVERED else _reason(sent)
         recorded = Recorded(
             status=status,
-            due_us=tx.now_us + then.delay_us,
+            due_us=tx.lease_us + then.delay_us,
             last_status=sent.status,
             last_error=error,
         )
@@ -218,7 +218,7 @@ def message_of(one: Leased) -> wire.Message:
 
 def _cancel(tx: Tx, one: Leased) -> None:
     recorded = Recorded(
-        status="cancelled", due_us=tx.now_us, last_status=None, last_error="the hook is gone"
+        status="cancelled", due_us=tx.lease_us, last_status=None, last_error="the hook is gone"
     )
     rows.record_try(tx, one.delivery_id, one.lease_fence, recorded)
 

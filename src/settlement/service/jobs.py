@@ -3,9 +3,10 @@
 For: operations and use cases, which enqueue inside their transaction, and workers, which claim.
 Guarantees: one job per (type, dedup key), ever; finish, fail, defer and renew take effect only
 while the caller's lease holds, which the row's fence proves: a worker that overslept changes
-nothing. Lease time is the database's. A job dies after its attempts or three lost leases, an
-effect job never: what a rail was asked must be found out. A kind may have a time limit per attempt
-and a number of slots; a slot is a leased row, so it comes back with the lease of a dead holder.
+nothing. Time is lease time, which no setting of a clock moves. A job dies after its attempts or
+three lost leases, an effect job never: what a rail was asked must be found out. A kind may have a
+time limit per attempt and a number of slots; a slot is a leased row, so it comes back with the
+lease of a dead holder.
 Does not: run anything; `edge/worker.py` does.
 
 Spec §9.1. Change colour: amber.
@@ -109,7 +110,7 @@ class JobQueue:
 
         def change(tx: Tx) -> Job | None:
             note = f"requeued by {operator}: {reason}"[:_ERROR_CHARACTERS]
-            tx.run("job_requeue", job_id=job_id, reason=note, now=tx.now, now_us=tx.now_us)
+            tx.run("job_requeue", job_id=job_id, reason=note, now=tx.now, now_us=tx.lease_us)
             return find_job(tx, job_id)
 
         return self._db.transaction(change)
@@ -126,7 +127,7 @@ class JobQueue:
         for job_type in limited:
             tx.one("job_await_turn", job_type=job_type)
         self.time_out_in(tx, types)
-        tx.run("job_reclaim_expired", lost_max=LOST_LEASES_MAX, now=tx.now, now_us=tx.now_us)
+        tx.run("job_reclaim_expired", lost_max=LOST_LEASES_MAX, now=tx.now, now_us=tx.lease_us)
         taken: list[Job] = []
         for job_type in limited:
             slots = self._kind(job_type).slots or 0
@@ -144,9 +145,9 @@ class JobQueue:
             types=list(types),
             claim_limit=limit,
             owner=owner,
-            expires_us=tx.now_us + self._lease_us,
+            expires_us=tx.lease_us + self._lease_us,
             now=tx.now,
-            now_us=tx.now_us,
+            now_us=tx.lease_us,
         )
         return [Job(**row) for row in rows]
 
@@ -166,8 +167,8 @@ class JobQueue:
                 late += tx.run(
                     "job_time_out",
                     job_type=job_type,
-                    started_us=tx.now_us - seconds * SECOND_US,
-                    run_at_us=tx.now_us + self.backoff_us(1),
+                    started_us=tx.lease_us - seconds * SECOND_US,
+                    run_at_us=tx.lease_us + self.backoff_us(1),
                     now=tx.now,
                 )
         return late
@@ -182,8 +183,8 @@ class JobQueue:
             job,
             "job_progress",
             progress=json.dumps(reached, sort_keys=True),
-            expires_us=tx.now_us + self._lease_us,
-            now_us=tx.now_us,
+            expires_us=tx.lease_us + self._lease_us,
+            now_us=tx.lease_us,
         )
 
     def finish(self, job: Job, result: Mapping[str, Any] | None = None) -> None:
@@ -214,12 +215,12 @@ class JobQueue:
 
     def fail_in(self, tx: Tx, job: Job, error: str) -> None:
         """As `fail`, in the caller's transaction."""
-        run_at = tx.now_us + self.backoff_us(job.attempts)
+        run_at = tx.lease_us + self.backoff_us(job.attempts)
         _change(tx, job, "job_fail", last_error=error[:_ERROR_CHARACTERS], run_at_us=run_at)
 
     def defer_in(self, tx: Tx, job: Job, delay_us: int, why: str) -> None:
         """Not a failure: run again later, without using an attempt. Raises LeaseLost."""
-        run_at = tx.now_us + delay_us
+        run_at = tx.lease_us + delay_us
         _change(tx, job, "job_defer", last_error=why[:_ERROR_CHARACTERS], run_at_us=run_at)
 
     def renew(self, jobs: Sequence[Job]) -> int:
@@ -227,14 +228,14 @@ class JobQueue:
         ids, fences = _leases(jobs)
 
         def change(tx: Tx) -> int:
-            until = tx.now_us + self._lease_us
+            until = tx.lease_us + self._lease_us
             return tx.run(
                 "job_renew_many",
                 ids=ids,
                 fences=fences,
                 expires_us=until,
                 now=tx.now,
-                now_us=tx.now_us,
+                now_us=tx.lease_us,
             )
 
         return self._db.transaction(change) if ids else 0
@@ -242,7 +243,7 @@ class JobQueue:
     def hand_back(self, owner: str) -> int:
         """Give back whatever this owner still leases, without using an attempt."""
         return self._db.transaction(
-            lambda tx: tx.run("job_hand_back", owner=owner, now=tx.now, now_us=tx.now_us)
+            lambda tx: tx.run("job_hand_back", owner=owner, now=tx.now, now_us=tx.lease_us)
         )
 
     def backoff_us(self, attempts: int) -> int:

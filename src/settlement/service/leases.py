@@ -1,7 +1,7 @@
 """Leases by name with fencing tokens, in the database.
 
 For: work that one process at a time may do, such as the sequencer.
-Guarantees: at most one holder by the database's clock; the fence grows with every holder, across
+Guarantees: at most one holder by lease time; the fence grows with every holder, across
 restarts and restores, so a guarded write that names it refuses a holder that overslept.
 Does not: stop a holder whose time is up; only the fence in its writes does that.
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """Held until `expires_us` by the database's clock; `fence` proves it in guarded writes."""
+    """Held until `expires_us` by lease time; `fence` proves it in guarded writes."""
 
     name: str
     owner: str
@@ -40,9 +40,9 @@ class LeaseTable:
         """Take a free or expired lease; None while somebody holds it, be it the same owner."""
 
         def take(tx: Tx) -> Lease | None:
-            until = tx.now_us + ttl_seconds * SECOND_US
+            until = tx.lease_us + ttl_seconds * SECOND_US
             taken = tx.run("lease_insert", name=name, owner=owner, expires_us=until) or tx.run(
-                "lease_take_over", name=name, owner=owner, expires_us=until, now_us=tx.now_us
+                "lease_take_over", name=name, owner=owner, expires_us=until, now_us=tx.lease_us
             )
             return Lease(**tx.one("lease_find", name=name)) if taken else None
 
@@ -52,14 +52,14 @@ class LeaseTable:
         """Extend a lease that still holds; raises LeaseLost."""
 
         def extend(tx: Tx) -> Lease:
-            until = tx.now_us + ttl_seconds * SECOND_US
+            until = tx.lease_us + ttl_seconds * SECOND_US
             kept = tx.run(
                 "lease_renew",
                 name=lease.name,
                 owner=lease.owner,
                 fence=lease.fence,
                 expires_us=until,
-                now_us=tx.now_us,
+                now_us=tx.lease_us,
             )
             if not kept:
                 raise LeaseLost(name=lease.name)

@@ -55,7 +55,7 @@ def _drain(tx: Tx, limit: int) -> Drained:
     failed: list[dict[str, Any]] = []
     held: set[str] = set()  # deals whose head just failed
     tx.one("outbox_await_turn")
-    for row in tx.all("outbox_find_due", row_limit=limit, now_us=tx.now_us):
+    for row in tx.all("outbox_find_due", row_limit=limit, now_us=tx.lease_us):
         if row["deal_id"] in held:
             continue
         if row["in_chain"]:
@@ -70,7 +70,7 @@ def _drain(tx: Tx, limit: int) -> Drained:
         tx.run(
             "outbox_fail",
             seq=row["seq"],
-            next_attempt_us=tx.now_us + _backoff_us(row["attempts"]),
+            next_attempt_us=tx.lease_us + _backoff_us(row["attempts"]),
             last_error=f"event {row['event_id']} is not in its chain",
             attempts_max=ATTEMPTS_MAX,
         )

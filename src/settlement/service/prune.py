@@ -66,7 +66,7 @@ def _old_deliveries(tx: Tx) -> int:
 
 
 def _periods(tx: Tx, entry: Every) -> int:
-    oldest = days_before(tx.now_us, PERIOD_DAYS) // (entry.period_seconds * SECOND_US)
+    oldest = days_before(tx.lease_us, PERIOD_DAYS) // (entry.period_seconds * SECOND_US)
     numbers = range(max(0, oldest - _PERIODS_BACK), oldest)
     keys = [period_key(entry, number) for number in numbers]
     return rows.delete_periods(tx, entry.job_type, keys) if keys else 0

@@ -2,7 +2,7 @@
 
 For: the worker's loop, in every process.
 Guarantees: one firing per period across processes and restarts, because the period's number is
-the job's dedup key; periods are counted by the database's clock. A lease keeps one process at it
+the job's dedup key; periods are counted in lease time. A lease keeps one process at it
 and the others idle; the key, not the lease, is what a late holder cannot get past. Missed periods
 are not made up for.
 Does not: run the jobs.
@@ -68,7 +68,7 @@ class Scheduler:
         """Queue the jobs of the current periods that are not queued yet."""
         fired = 0
         for entry in self._entries:
-            number = tx.now_us // (entry.period_seconds * SECOND_US)
+            number = tx.lease_us // (entry.period_seconds * SECOND_US)
             key = period_key(entry, number)
             if tx.maybe("job_find_by_dedup", job_type=entry.job_type, dedup_key=key) is None:
                 self._jobs.enqueue(tx, entry.job_type, STREAM, {"period": number}, key)

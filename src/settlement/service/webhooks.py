@@ -29,6 +29,7 @@ from settlement.core.ids import HookId, system_stream
 from settlement.service.deliveries import new_delivery
 from settlement.service.fresh import new_id
 from settlement.store import webhooks as rows
+from settlement.store.lease_clock import shown
 from settlement.store.webhooks import Hook
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Webhooks:
         def look(tx: Tx) -> dict[str, Any]:
             _own(tx, caller, hook_id)
             found = rows.deliveries_page(tx, hook_id, LISTED_MAX)
-            return {"hook_id": hook_id, "deliveries": [_delivery_view(row) for row in found]}
+            return {"hook_id": hook_id, "deliveries": [_delivery_view(tx, row) for row in found]}
 
         return self._db.read(look)
 
@@ -286,7 +287,7 @@ def _checked_secret(secret: str | None) -> str:
     return secret
 
 
-def _delivery_view(row: Mapping[str, Any]) -> dict[str, Any]:
+def _delivery_view(tx: Tx, row: Mapping[str, Any]) -> dict[str, Any]:
     owed = row["status"] in ("pending", "leased")
     return {
         "delivery_id": row["delivery_id"],
@@ -295,7 +296,7 @@ def _delivery_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "log_index": row["log_index"],
         "status": "pending" if owed else row["status"],
         "tries": row["tries"],
-        "next_try_at": time_text(row["due_us"]) if owed else None,
+        "next_try_at": shown(tx, row["due_us"]) if owed else None,
         "status_code": row["last_status"],
         "last_error": row["last_error"],
         "created_at": row["created_at"],

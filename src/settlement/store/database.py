@@ -68,6 +68,11 @@ class Tx(Protocol):
     now: str
     now_us: int
 
+    @property
+    def lease_us(self) -> int:
+        """Now, as leases, retries and due times count: it never jumps (`lease_clock.py`)."""
+        ...
+
     def run(self, query: str, /, **params: Any) -> int:
         """Run a statement; the number of rows it changed."""
         ...

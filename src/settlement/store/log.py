@@ -89,7 +89,7 @@ class TxHashes:
 
 def hold_lease(tx: Tx, *, name: str, owner: str, fence: int, seconds: int) -> None:
     """Extend the lease and keep its row until commit; raises LeaseLost when the fence is stale."""
-    expires_us = tx.now_us + seconds * 1_000_000
+    expires_us = tx.lease_us + seconds * 1_000_000
     held = tx.run("log_lease_extend", name=name, owner=owner, fence=fence, expires_us=expires_us)
     if held != 1:
         raise LeaseLost(name=name)

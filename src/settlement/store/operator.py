@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from settlement.store.database import MigrationRefused, StatementFailed
+from settlement.store.lease_clock import wall_text
 from settlement.store.migrate import migrations_of
 from settlement.store.pauses import read_pauses
 
@@ -87,11 +88,16 @@ def last_head_time(db: Database) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """Rows of a list, the database's time, and what is paused then."""
+    """Rows of a list, the database's time and lease time, and what is paused then."""
 
     rows: list[Row]
     now_us: int
+    lease_us: int
     paused: tuple[str, ...]
+
+    def shown(self, lease_us: int) -> str:
+        """A lease time as people see it."""
+        return wall_text(self.now_us, self.lease_us, lease_us)
 
 
 def effects(db: Database, state: str, limit: int) -> Listed:
@@ -112,6 +118,6 @@ def outbox(db: Database, state: str, limit: int) -> Listed:
 def _listed(db: Database, query: str, state: str, limit: int) -> Listed:
     def read(tx: Tx) -> Listed:
         rows = tx.all(query, state=state, limit=limit)
-        return Listed(rows=rows, now_us=tx.now_us, paused=read_pauses(tx).on)
+        return Listed(rows=rows, now_us=tx.now_us, lease_us=tx.lease_us, paused=read_pauses(tx).on)
 
     return db.read(read)

@@ -74,4 +74,4 @@ def write_pause(tx: Tx, row: PauseRow) -> None:
     value = {name: member for name, member in asdict(row).items() if name != "switch"}
     tx.run("pause_write", name=_PREFIX + row.switch, value=json.dumps(value, sort_keys=True))
     if not row.paused:
-        tx.run("pause_wake_jobs", now_us=tx.now_us)
+        tx.run("pause_wake_jobs", now_us=tx.lease_us)

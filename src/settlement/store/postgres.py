@@ -67,6 +67,11 @@ class PostgresTx:
         self.now_us = now_us
         self.now = time_text(now_us)
 
+    @property
+    def lease_us(self) -> int:
+        """The server's clock is one for all its clients."""
+        return self.now_us
+
     def run(self, query: str, /, **params: Any) -> int:
         return self._execute(query, params).rowcount
 

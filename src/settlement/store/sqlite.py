@@ -25,9 +25,10 @@ import apsw
 from settlement.core.clock import time_text
 from settlement.core.errors import DatabaseUnavailable
 from settlement.store.database import ConstraintViolated, LostRow, StatementFailed
+from settlement.store.lease_clock import LeaseClock, machine_uptime
 from settlement.store.migrate import apply_migrations
 from settlement.store.queries import load_queries
-from settlement.store.writes import statements
+from settlement.store.writes import jobs_due, statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from settlement.core.clock import Clock
     from settlement.core.writeset import WriteSet
     from settlement.store.database import Row
+    from settlement.store.lease_clock import Uptime
 
 T = TypeVar("T")
 
@@ -63,15 +65,42 @@ _INHERITED: list[object] = []
 class SqliteTx:
     """A transaction on one connection; see `database.Tx`."""
 
-    __slots__ = ("_columns", "_connection", "_failed", "_queries", "now", "now_us")
+    __slots__ = (
+        "_columns",
+        "_connection",
+        "_failed",
+        "_lease_clock",
+        "_lease_us",
+        "_queries",
+        "_writes",
+        "now",
+        "now_us",
+    )
 
-    def __init__(self, connection: apsw.Connection, now_us: int) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        now_us: int,
+        lease_clock: LeaseClock,
+        *,
+        writes: bool,
+    ) -> None:
         self._connection = connection
         self._queries = load_queries("sqlite")
         self._columns = _COLUMNS
         self._failed = False
         self.now_us = now_us
         self.now = time_text(now_us)
+        self._lease_clock = lease_clock
+        self._lease_us: int | None = None
+        self._writes = writes
+
+    @property
+    def lease_us(self) -> int:
+        """One per transaction, like `now_us`; found when first asked for, since few need it."""
+        if self._lease_us is None:
+            self._lease_us = self._lease_clock.read(self, writes=self._writes)
+        return self._lease_us
 
     def run(self, query: str, /, **params: Any) -> int:
         self._execute(self._queries[query], _bound(params))
@@ -106,6 +135,9 @@ class SqliteTx:
 
     def write(self, writes: WriteSet) -> None:
         self.check()
+        if writes.jobs:
+            # Asked for by the wall clock, kept in lease time.
+            writes = jobs_due(writes, self.lease_us - self.now_us)
         for statement in statements(writes):
             # Rows changed by triggers count too, but the guarded statements fire none that change.
             before = self._connection.total_changes()
@@ -218,10 +250,11 @@ class SqliteDatabase:
 
     kind = "sqlite"
 
-    def __init__(self, path: str, clock: Clock) -> None:
+    def __init__(self, path: str, clock: Clock, uptime: Uptime = machine_uptime) -> None:
         check_version(apsw.sqlite_lib_version())
         self._path = Path(path)
         self._clock = clock
+        self._lease_clock = LeaseClock(uptime)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._state = _Here(self._path)
@@ -236,7 +269,7 @@ class SqliteDatabase:
         here = self._here()
         with here.writing() as connection:
             try:
-                return self._run(connection, "BEGIN IMMEDIATE", fn)
+                return self._run(connection, fn, writes=True)
             except DatabaseUnavailable:
                 # After a failed read or write a fresh connection trusts nothing it had cached.
                 here.writer = None
@@ -246,7 +279,7 @@ class SqliteDatabase:
     def read(self, fn: Callable[[SqliteTx], T], /) -> T:
         """Run on the snapshot that the first statement sees; never waits for a writer."""
         with self._here().reading() as connection:
-            return self._run(connection, "BEGIN", fn)
+            return self._run(connection, fn, writes=False)
 
     def migrate(self) -> list[str]:
         """Apply missing migrations while no other process can write."""
@@ -262,10 +295,10 @@ class SqliteDatabase:
             self._state = _Here(self._path)
         return self._state
 
-    def _run(self, connection: apsw.Connection, begin: str, fn: Callable[[SqliteTx], T]) -> T:
+    def _run(self, connection: apsw.Connection, fn: Callable[[SqliteTx], T], *, writes: bool) -> T:
         try:
-            connection.execute(begin)
-            tx = SqliteTx(connection, self._clock.now_us())
+            connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            tx = SqliteTx(connection, self._clock.now_us(), self._lease_clock, writes=writes)
             result = fn(tx)
             tx.check()
             connection.execute("COMMIT")

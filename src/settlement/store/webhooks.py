@@ -174,7 +174,7 @@ def insert_deliveries(tx: Tx, made: Sequence[NewDelivery]) -> int:
             "data": one.data,
             "status": one.status,
             "tries": one.tries,
-            "due_us": tx.now_us,
+            "due_us": tx.lease_us,
             "last_status": one.last_status,
             "last_error": one.last_error,
             "now": tx.now,
@@ -194,7 +194,7 @@ def owe_again(tx: Tx, made: Sequence[NewDelivery]) -> int:
             "stream": one.stream,
             "version": one.version,
             "name": one.name,
-            "due_us": tx.now_us,
+            "due_us": tx.lease_us,
             "now": tx.now,
         }
         for one in made
@@ -225,26 +225,26 @@ def cancel_owed(tx: Tx, hook_id: str, reason: str) -> int:
 
 def in_flight(tx: Tx, hook_id: str) -> int:
     """How many deliveries of a hook somebody may be sending now."""
-    return int(tx.one("delivery_in_flight", hook_id=hook_id, now_us=tx.now_us)["n"])
+    return int(tx.one("delivery_in_flight", hook_id=hook_id, now_us=tx.lease_us)["n"])
 
 
 def any_due(tx: Tx) -> bool:
     """Tell whether something is due, or was left behind by a dead sender."""
-    return tx.maybe("delivery_any_due", now_us=tx.now_us) is not None
+    return tx.maybe("delivery_any_due", now_us=tx.lease_us) is not None
 
 
 def lease_due(
     tx: Tx, *, owner: str, limit: int, per_hook: int, busy: Sequence[str], lease_us: int
 ) -> list[str]:
     """Lease what is due, up to a limit and a limit per hook; ids, oldest first."""
-    tx.run("delivery_reclaim_expired", now=tx.now, now_us=tx.now_us)
+    tx.run("delivery_reclaim_expired", now=tx.now, now_us=tx.lease_us)
     found = tx.all(
-        "delivery_find_due", now_us=tx.now_us, limit=limit, per_hook=per_hook, busy=list(busy)
+        "delivery_find_due", now_us=tx.lease_us, limit=limit, per_hook=per_hook, busy=list(busy)
     )
     ids = [row["delivery_id"] for row in found]
     if not ids:
         return []
-    until = tx.now_us + lease_us
+    until = tx.lease_us + lease_us
     taken = {
         row["delivery_id"]
         for row in tx.all("delivery_lease", ids=ids, owner=owner, expires_us=until, now=tx.now)

@@ -48,6 +48,14 @@ def _key(*names: str) -> Callable[[Any], Any]:
     return attrgetter(*names)
 
 
+def jobs_due(writes: WriteSet, later_us: int) -> WriteSet:
+    """The same write set, its jobs due by that much later."""
+    if not later_us:
+        return writes
+    jobs = [replace(job, run_at_us=job.run_at_us + later_us) for job in writes.jobs]
+    return replace(writes, jobs=jobs)
+
+
 @dataclass(frozen=True, slots=True)
 class _Insert:
     """How the rows of one list go into their table."""

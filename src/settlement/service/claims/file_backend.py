@@ -14,9 +14,7 @@ Spec §7. Change colour: red.
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
@@ -41,30 +39,19 @@ from settlement.service.claims.records import (
     State,
 )
 from settlement.store.database import SystemClock
+from settlement.store.lease_clock import machine_uptime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from settlement.core.clock import Clock
+    from settlement.store.lease_clock import Uptime
 
 Entry: TypeAlias = "dict[str, Any]"
-Uptime: TypeAlias = "Callable[[], tuple[str, int] | None]"
 
 #: Owner of a claim made by claim_or_get, which names none: its fence alone tells it apart.
 CALLER: Final = "caller"
 _LINES_KEPT: Final = 1024  # a journal this short is not worth a compaction
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-
-
-def machine_uptime() -> tuple[str, int] | None:
-    """Which boot of the machine this is, and its age in microseconds; None where unknown."""
-    if sys.platform != "linux":
-        return None
-    try:
-        boot = _BOOT_ID.read_text("ascii").strip()
-    except OSError:
-        return None
-    return boot, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
 class FileLockBackend:

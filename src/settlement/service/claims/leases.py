@@ -82,8 +82,8 @@ class TTLClaimAdapter:
             name=lease.key,
             owner=lease.owner,
             fence=lease.fence,
-            expires_us=tx.now_us + self.ttl * SECOND_US,
-            now_us=tx.now_us,
+            expires_us=tx.lease_us + self.ttl * SECOND_US,
+            now_us=tx.lease_us,
         )
         if not kept:
             raise LeaseLost(name=lease.key)
