@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
     from settlement.wiring import Services
 
+MANDATE = {
+    "max_amount_per_deal_usd": 100,
+    "allowed_verticals": ["marketing"],
+    "confidence_threshold": 0.8,
+}
 PROOF = {"preview_url": "https://example.org/preview"}
 
 
@@ -163,6 +168,8 @@ def settle_in(live: World) -> None:
     paid = live.deals["paid"] = live.settled()
     made = live.ok("POST", "/protocol/payouts", {"deal_id": paid["deal_id"]}, who="seller")
     paid["payout_id"] = made["payout"]["payout_id"]
+    live.deals["auto"] = live.proof()
+    live.deals["mandate"] = live.ok("POST", "/protocol/mandates", MANDATE, who="buyer")
     # Its own agent: a destination this server cannot pay would make the seller's payouts wait.
     live.register("owner")
     body = {"rail": "ACH", "address": "12345678"}

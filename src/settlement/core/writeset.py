@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from settlement.core.actor_keys import ActorKey
     from settlement.core.api_keys import ApiKey
+    from settlement.core.mandate_rows import Mandate
     from settlement.core.rows import (
         Account,
         Agent,
@@ -91,6 +92,8 @@ class WriteSet:
     payees: list[SettlementPayee] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)  # after transfers and payees
     volumes: list[VolumeEntry] = field(default_factory=list)
+    mandates_new: list[Mandate] = field(default_factory=list)
+    mandates_changed: list[Mandate] = field(default_factory=list)
     destinations: list[Destination] = field(default_factory=list)
     effects_new: list[Effect] = field(default_factory=list)
     effects_changed: list[EffectChange] = field(default_factory=list)

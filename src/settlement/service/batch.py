@@ -83,7 +83,12 @@ class BatchResult:
 def _merged_footprint(tickets: Sequence[Ticket]) -> Footprint:
     deals = {deal_id for t in tickets for deal_id in t.footprint.deals}
     effects = {effect_id for t in tickets for effect_id in t.footprint.effects}
-    return Footprint(deals=tuple(sorted(deals)), effects=tuple(sorted(effects)))
+    mandates = {mandate_id for t in tickets for mandate_id in t.footprint.mandates}
+    return Footprint(
+        deals=tuple(sorted(deals)),
+        effects=tuple(sorted(effects)),
+        mandates=tuple(sorted(mandates)),
+    )
 
 
 def run(
@@ -302,6 +307,11 @@ class _Batch:
             assert not decision.pending, "a call that waits for a rail takes a claim"
             return
         result, running = decision.result, decision.pending
+        if not decision.decides and ticket.derived is not None:
+            # Kept under the derived key, an answer of "not yet" would bar the deal for ever.
+            if ticket.sent is not None:
+                yield self._row(ticket, ticket.sent, outcome=done_text(result))
+            return
         text = planned_text(result) if running else done_text(result)
         yield self._row(ticket, main, outcome=text, running=running)
         if ticket.derived is not None and ticket.sent is not None:

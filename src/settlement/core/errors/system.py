@@ -80,6 +80,16 @@ class LockUnavailable(Conflict):
     name: str
 
 
+@leaf
+class BackupRunning(Conflict):
+    code = "backup_running"
+    retry = Retry.LATER
+    title = "Another backup is running"
+    message = "Another backup is being written to {directory}."
+    advice = "Run it again when that one has ended."
+    directory: str
+
+
 # --- exhausted, unavailable, corrupt -------------------------------------------------------------
 
 
@@ -144,6 +154,18 @@ class BehindCheckpoint(Unavailable):
     advice = "The server is read-only until an operator restores the rest or accepts the gap."
     promised: int
     reached: int
+
+
+@leaf
+class BackupDamaged(Corrupt):
+    code = "backup_damaged"
+    title = "The backup is damaged"
+    message = "{archive}: {file}, line {line}: {reason}."
+    advice = "Nothing was touched. Use another archive, and keep this one to be looked into."
+    archive: str
+    file: str
+    line: int
+    reason: str
 
 
 @leaf
