@@ -15,7 +15,7 @@ from tests.edge.test_transport import problem
 from tests.edge.world import World, world
 from tests.support.notes import until
 from tests.support.postgres import fresh_database
-from tests.support.rows import count_rows
+from tests.support.rows import count_rows, read_rows
 from tests.support.signed import SETTINGS, SIMULATED_PATH, charge, signed
 
 if TYPE_CHECKING:
@@ -64,17 +64,23 @@ def paid(live: World, deal_id: str, ref: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def said_and_done(live: World) -> dict[str, int]:
+    """Rows that only requests make; the loops go on with theirs."""
+    loops = ("log_", "event_pending", "tree_", "lease", "job", "outbox")
+    return {k: n for k, n in count_rows(live.url).items() if not k.startswith(loops)}
+
+
 def test_every_open_route_needs_a_key_with_its_scope(staging: World) -> None:
     """Broken build: one route forgets its class, and strangers may write in live mode."""
     open_routes = routes(staging, AccessClass.OPEN)
     assert len(open_routes) >= 1
-    before = count_rows(staging.url)
+    before = said_and_done(staging)
     for method, path, scope in [*open_routes, *routes(staging, AccessClass.KEYED)]:
         problem(staging.call(method, path, {}), 401, "key_required")
         if scope != "read":
             refused = staging.call(method, path, {}, who="reader")
             assert problem(refused, 403, "scope_missing")["scope"] == scope
-    assert count_rows(staging.url) == before
+    assert said_and_done(staging) == before
 
 
 def test_what_is_public_and_what_anybody_may_write_stays_open(staging: World) -> None:
@@ -117,9 +123,10 @@ def test_a_settle_needs_approval_then_money_and_then_the_same_call_succeeds(
     assert "moves no money" in page.text
     assert "sandbox" not in page.text
     paid(staging, pack["deal_id"], f"ch_{pack['deal_id'][-12:]}")
-    until(lambda: settle().status_code == 200, 60)
+    booked = f"SELECT 1 FROM transfer WHERE kind = 'charge' AND deal_id = '{pack['deal_id']}'"
+    until(lambda: len(read_rows(staging.url, booked)) == 1, 60)
     settled = settle().json()
-    assert (settled["_idempotent"], settled["gross_minor"]) == (True, 9_900)
+    assert (settled["_idempotent"], settled["gross_minor"]) == (False, 9_900)
 
 
 def test_a_balance_nobody_has_filled_pays_nothing(staging: World) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from settlement.core.actor_keys import ActorKey
     from settlement.core.api_keys import ApiKey
+    from settlement.core.limit_rows import LimitRow
     from settlement.core.mandate_rows import Mandate
     from settlement.core.rows import (
         Account,
@@ -103,6 +104,7 @@ class WriteSet:
     outbox: list[OutboxRow] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     claims_finished: list[ClaimFinish] = field(default_factory=list)
+    limits: list[LimitRow] = field(default_factory=list)
 
     def extend(self, other: WriteSet) -> None:
         """Append another decision's rows, keeping order."""

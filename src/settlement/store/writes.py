@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from settlement.core import rows
 from settlement.core.actor_keys import ActorKey
 from settlement.core.api_keys import ApiKey
+from settlement.core.limit_rows import LimitRow
 from settlement.core.mandate_rows import Mandate
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ KEY_CHANGE: Final = (
     "expected_status",
 )
 FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
+LIMIT: Final = _names(LimitRow)
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
@@ -130,6 +132,7 @@ _effect_change: Final = attrgetter(
 )
 _key_change: Final = attrgetter(*(f"key.{name}" for name in KEY_CHANGE[:-1]), KEY_CHANGE[-1])
 _finish: Final = attrgetter(*FINISH)
+_limit: Final = attrgetter(*LIMIT)
 
 
 def statements(writes: WriteSet) -> Iterator[Statement]:
@@ -165,6 +168,8 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_OUTBOX, writes.outbox)
     yield from _put(_CLAIM, writes.claims)
     yield from _finishes(writes.claims_finished)
+    limits = sorted(map(_limit, writes.limits))
+    yield from _set("limit_write", LIMIT, limits)
 
 
 def _put(table: _Insert, values: Sequence[Any]) -> Iterator[Statement]:
