@@ -19,16 +19,19 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from settlement.config import SIMULATED, STRIPE, ConfigError, Settings
+from settlement.config import SIMULATED, ConfigError, Settings
+from settlement.core.bids import parse_seal_key
 from settlement.core.operation import Rules
 from settlement.edge.outgoing import Sender
-from settlement.edge.rails.inbound import SimulatedInbound
+from settlement.edge.rails import choice
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.edge.worker import Loop, Worker, has_events, has_jobs
+from settlement.sealing import SealKey, open_or_create_key_file, read_key_file
 from settlement.service.bundles import Bundles
 from settlement.service.deliveries import Deliveries
 from settlement.service.effects import EffectRunner
 from settlement.service.engine import Engine
+from settlement.service.exchange import Exchange
 from settlement.service.feed import FEED_RELEASE, FEED_RELEASE_SECONDS, Feed
 from settlement.service.inbox import Inbox
 from settlement.service.job_kinds import JobKind, periodic, runner_of
@@ -49,11 +52,9 @@ if TYPE_CHECKING:
 
     from settlement.core.clock import Clock
     from settlement.core.errors import BehindCheckpoint
-    from settlement.core.inbound import Inbound
     from settlement.core.rail import Rail
     from settlement.core.writeset import WriteSet
     from settlement.edge.payment_desk import PaymentDesk
-    from settlement.edge.rails.stripe import StripeRail
     from settlement.service.job_runner import JobRunner
     from settlement.signing import Signer
     from settlement.store.database import Database
@@ -61,8 +62,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SEED_BYTES: Final = 16
-#: Under which name of contract §2.10 owners choose a rail.
-_PAYOUT_NAMES: Final = {SIMULATED: "SIMULATED", STRIPE: "STRIPE_CONNECT"}
 _SEQUENCER_SECONDS: Final = 0.25
 _WEBHOOK_SECONDS: Final = 0.25
 #: Well within the scheduler's lease, which each look renews.
@@ -85,11 +84,12 @@ class Services:
     signer: Signer | None
     jobs: JobQueue
     rails: Mapping[str, Rail]
+    #: Where buyers pay, on a rail that has such a place.
+    desk: PaymentDesk | None
     effects: EffectRunner
     outbox: Outbox
     inbox: Inbox
-    #: Where buyers pay, on a rail that has such a place.
-    desk: PaymentDesk | None
+    exchange: Exchange
     webhooks: Webhooks
     deliveries: Deliveries
     scheduler: Scheduler
@@ -140,21 +140,26 @@ def build(settings: Settings, clock: Clock | None = None) -> Services:
     is not at this release.
     """
     signer = _signer(settings)
-    rails = _rails(settings)
+    seal = _seal_key(settings)
+    rails = choice.rails(settings)
     db = open_database(settings.database, clock)
     try:
         if pending := schema_state(db).pending:
             raise MigrationRefused(
                 f"the database lacks migration {pending[0]}: run `settlement migrate`"
             )
-        return _connect(settings, db, signer, rails)
+        return _connect(settings, db, signer, seal, rails)
     except BaseException:
         db.close()
         raise
 
 
 def _connect(
-    settings: Settings, db: Database, signer: Signer | None, rails: Mapping[str, Rail]
+    settings: Settings,
+    db: Database,
+    signer: Signer | None,
+    seal: SealKey | None,
+    rails: Mapping[str, Rail],
 ) -> Services:
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     rules = rules_of(settings)
@@ -171,7 +176,8 @@ def _connect(
     bundles = Bundles(db, sequencer, signer)
     effects = EffectRunner(db, engine, jobs, rails, owner=owner)
     outbox = Outbox(db)
-    inbox = Inbox(db, engine, jobs, _inbounds(settings), owner=owner)
+    inbox = Inbox(db, engine, jobs, choice.inbounds(settings), owner=owner)
+    exchange = Exchange(db, engine, seal)
     loopback = settings.webhooks_to_loopback
     asked = Sender(allow_loopback_http=loopback, seconds=_WEBHOOK_ASKED_SECONDS)
     deliveries = Deliveries(db, Sender(allow_loopback_http=loopback), owner=owner)
@@ -182,6 +188,8 @@ def _connect(
     loops = [
         *_loops(effects, inbox, outbox, sequencer, deliveries),
         *_kind_loops(kinds, runner, scheduler),
+        # By the clock: no commit makes an intent due.
+        Loop(name="exchange", step=exchange.step, wakes=_never),
     ]
     return Services(
         settings=settings,
@@ -194,10 +202,11 @@ def _connect(
         signer=signer,
         jobs=jobs,
         rails=rails,
+        desk=choice.desk(settings),
         effects=effects,
         outbox=outbox,
         inbox=inbox,
-        desk=_desk(settings),
+        exchange=exchange,
         webhooks=Webhooks(db, asked),
         deliveries=deliveries,
         scheduler=scheduler,
@@ -283,48 +292,9 @@ def rules_of(settings: Settings) -> Rules:
         prices=settings.prices_minor,
         rail=settings.rail,
         rails_charging_alone=frozenset({SIMULATED}),
-        payout_rails={_PAYOUT_NAMES[settings.rail]: settings.rail},
+        payout_rails={choice.PAYOUT_NAMES[settings.rail]: settings.rail},
         public_url=settings.base_url,
     )
-
-
-def _rails(settings: Settings) -> dict[str, Rail]:
-    if settings.rail == STRIPE:
-        return {STRIPE: stripe_rail(settings)}
-    return {SIMULATED: SimulatedRail(settings.rail_dir)}
-
-
-def stripe_rail(settings: Settings) -> StripeRail:
-    """Stripe as the settings have it; the client package is loaded where it is used only."""
-    from settlement.edge.rails.stripe import StripeRail
-
-    return StripeRail(
-        settings.stripe_secret_key,
-        api_base=settings.stripe_api_base or None,
-        timeout_seconds=settings.stripe_timeout_seconds,
-    )
-
-
-def _desk(settings: Settings) -> PaymentDesk | None:
-    if settings.rail != STRIPE:
-        return None
-    from settlement.edge.rails.stripe_payments import StripePayments
-
-    return StripePayments(
-        settings.stripe_secret_key,
-        publishable_key=settings.stripe_publishable_key,
-        api_base=settings.stripe_api_base or None,
-    )
-
-
-def _inbounds(settings: Settings) -> dict[str, Inbound]:
-    if settings.rail == STRIPE:
-        from settlement.edge.rails.stripe_inbound import StripeInbound
-
-        pair = settings.stripe_webhook_secret, settings.stripe_webhook_secret_previous
-        return {STRIPE: StripeInbound(tuple(secret for secret in pair if secret))}
-    pair = settings.simulated_webhook_secret, settings.simulated_webhook_secret_previous
-    return {SIMULATED: SimulatedInbound(tuple(secret for secret in pair if secret))}
 
 
 def _signer(settings: Settings) -> Signer:
@@ -337,4 +307,25 @@ def _signer(settings: Settings) -> Signer:
     except SigningKeyError as error:
         raise ConfigError(
             "SETTLEMENT_SIGNING_KEY_FILE", str(path), error.reason, error.advice
+        ) from error
+
+
+def _seal_key(settings: Settings) -> SealKey | None:
+    """The key that seals bids: the setting, else the file, which a sandbox makes; live never does.
+
+    Without one the server serves, and takes no bids.
+    """
+    if settings.seal_key:
+        return SealKey(parse_seal_key(settings.seal_key))
+    path = settings.seal_key_file
+    try:
+        if settings.sandbox:
+            return SealKey(open_or_create_key_file(path))
+        return SealKey(read_key_file(path)) if path.exists() else None
+    except (SigningKeyError, ValueError) as error:
+        raise ConfigError(
+            "SETTLEMENT_SEAL_KEY",
+            "",
+            f"it is empty, and {path} cannot stand in: {error}",
+            "Mend the file, or set the key itself.",
         ) from error

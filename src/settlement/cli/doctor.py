@@ -34,11 +34,11 @@ from settlement.config import STRIPE
 from settlement.core.clock import parse_time
 from settlement.core.errors import DatabaseUnavailable, SettlementError
 from settlement.core.rail import RailSilent
+from settlement.edge.rails.choice import stripe_rail
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.signing import Ed25519FileSigner, SigningKeyError, verify_ed25519
 from settlement.store import operator
 from settlement.store.database import MigrationRefused, StoreError, SystemClock, open_database
-from settlement.wiring import stripe_rail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

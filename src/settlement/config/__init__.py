@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.config import readers
+from settlement.config.exchange import ExchangeSettings
 from settlement.config.limits import LimitSettings
 from settlement.config.stripe import StripeSettings, find_missing
 from settlement.config.table import (
@@ -65,6 +66,7 @@ RAILS: Final = frozenset({SIMULATED, STRIPE})
 @dataclass(frozen=True, kw_only=True)
 class Settings(
     StripeSettings,
+    ExchangeSettings,
     LimitSettings,
     FeedSettings,
     RailSettings,
@@ -132,6 +134,11 @@ class Settings(
     def sandbox(self) -> bool:
         """True when money is pretended."""
         return self.mode is Mode.SANDBOX
+
+    @property
+    def seal_key_file(self) -> Path:
+        """Where the seal key is when no setting holds it."""
+        return self.signing_key_file.with_name("seal.key")
 
     @property
     def limits(self) -> Mapping[str, Limit | None]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from settlement.edge.worker import Worker
     from settlement.service.bundles import Bundles
     from settlement.service.engine import Engine
+    from settlement.service.exchange import Exchange
     from settlement.service.inbox import Inbox
     from settlement.service.log_views import LogViews
     from settlement.service.webhooks import Webhooks
@@ -51,6 +52,8 @@ class HttpServices(Protocol):
     def rails(self) -> Mapping[str, object]: ...
     @property
     def desk(self) -> PaymentDesk | None: ...
+    @property
+    def exchange(self) -> Exchange: ...
     @property
     def inbox(self) -> Inbox: ...
     @property
