@@ -21,6 +21,7 @@ from settlement.edge.http.routes import (
     service,
     settle,
     verify,
+    webhook_dashboard,
     webhooks,
 )
 
@@ -41,5 +42,6 @@ ALL_ROUTES = (
     *pay.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *webhook_dashboard.ROUTES,
     *keys.ROUTES,
 )
