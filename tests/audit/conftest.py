@@ -104,6 +104,19 @@ def _play_refused(play: Play, by: _Players) -> dict[str, Any]:
     return deal
 
 
+def _play_mandates(play: Play, by: _Players) -> dict[str, Any]:
+    """The seller buys with what it earned: one deal by a reserve, one too dear, and the end."""
+    mandate = play.mandate(by.seller, reserve_minor=9_000)
+    bought, dear = play.proof(by.helper, 6_000), play.proof(by.helper, 5_000)
+    for deal in (bought, dear):
+        play.receipt(deal)
+        play.auto_go(deal, by.helper, mandate)
+    play.settle(bought, by.helper)
+    play.mandate(by.buyer)
+    play.revoke(mandate, by.seller)
+    return bought
+
+
 def play_history(directory: Path, url: str, clock: SteppingClock | None) -> History:
     """Deals at every stage, and two tree heads where the clock can be moved."""
     with house(directory, url, clock) as services:
@@ -118,6 +131,7 @@ def play_history(directory: Path, url: str, clock: SteppingClock | None) -> Hist
         if clock is not None:
             clock.advance(2)
         deals["split"] = _play_split(play, by)
+        deals["mandated"] = _play_mandates(play, by)
         deals["refused"] = _play_refused(play, by)
         deals["approved"] = play.proof(by.helper, 7_000)
         play.go(deals["approved"], by.buyer)

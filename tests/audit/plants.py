@@ -161,6 +161,30 @@ PLANTS = (
         " WHERE phase = 'hold' AND deal_id = '<paid>'",
     ),
     _plant(
+        15,
+        "a mandate that spent more than it had",
+        "put aside is not its reserve",
+        "UPDATE mandate SET reserve_minor = reserve_minor - 1 WHERE reserve_minor IS NOT NULL",
+    ),
+    _plant(
+        15,
+        "a spend booked twice",
+        "more was spent",
+        "UPDATE transfer SET amount_minor = amount_minor + 1 WHERE kind = 'mandate_return'",
+    ),
+    _plant(
+        15,
+        "a deal above its mandate",
+        "above what its mandate allows",
+        "UPDATE deal SET gross_minor = 20001 WHERE deal_id = '<mandated>'",
+    ),
+    _plant(
+        15,
+        "a mandate of another buyer",
+        "another buyer",
+        "UPDATE mandate SET buyer_id = 'agent_other' WHERE reserve_minor IS NOT NULL",
+    ),
+    _plant(
         16,
         "a foreign deal in the escrow",
         "a foreign deal touched it",

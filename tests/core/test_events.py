@@ -42,6 +42,28 @@ PAYOUT: dict[str, Json] = {
 }
 #: One payload of each type, member by member as spec §4.2 lists them.
 EXAMPLES: dict[str, dict[str, Json]] = {
+    "DELIVERIES_RELEASED": {"operator": "ops", "recovery_epoch": 1},
+    "GAP_ACCEPTED": {
+        "operator": "ops",
+        "recovery_epoch": 1,
+        "promised": 9,
+        "reached": 7,
+        "reason_hash": "a" * 64,
+    },
+    "RECONCILED": {
+        "operator": "ops",
+        "recovery_epoch": 1,
+        "asked": 2,
+        "strangers": 0,
+        "report_hash": "a" * 64,
+    },
+    "RECOVERED": {
+        "operator": "ops",
+        "recovery_epoch": 1,
+        "lost_since": "2026-01-01T00:00:00.000000Z",
+        "content_hash": "a" * 64,
+        "tree_size": 7,
+    },
     "KEY_CREATED": {
         "agent_id": "a",
         "key_id": "k",
@@ -65,6 +87,22 @@ EXAMPLES: dict[str, dict[str, Json]] = {
             "VERIFIER_APPROVED",
             "VERIFIER_WITHDRAWN",
         )
+    },
+    "MANDATE_CREATED": {
+        "mandate_id": "mnd_1",
+        "buyer": "b",
+        "asset": "USD/2",
+        "max_amount_minor": 100,
+        "allowed_verticals": ["marketing"],
+        "confidence_threshold": "0.8",
+        "reserve_minor": None,
+        "expires_at": None,
+    },
+    "MANDATE_REVOKED": {
+        "mandate_id": "mnd_1",
+        "buyer": "b",
+        "asset": "USD/2",
+        "returned_minor": 0,
     },
     "SWITCH_PAUSED": {"operator": "ops", "reason_hash": "a" * 64, "switch": "go"},
     "SWITCH_RESUMED": {"operator": "ops", "reason_hash": "a" * 64, "switch": "go"},

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.edge.world import MANDATE
+
 if TYPE_CHECKING:
     from tests.edge.world import World
 
@@ -61,13 +63,16 @@ def calls(live: World) -> list[Call]:
         "{owner_id}": live.agents["owner"].agent_id,
         "{payout_id}": live.deals["paid"]["payout_id"],
         "{destination_id}": live.deals["destination"]["destination_id"],
+        "{buyer_id}": live.agents["buyer"].agent_id,
+        "{mandate_id}": live.deals["mandate"]["mandate_id"],
         "{hook_id}": live.deals["hook"]["hook_id"],
         "{key}": key,
         "{key_id}": live.deals["key"]["key_id"],
         "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
         "{index}": "0",
     }
-    listed = [*_reads(), *_writes(live), *_money(live), *_webhooks(), *_keys(live)]
+    listed = [*_reads(), *_writes(live), *_money(live), *_mandates(live)]
+    listed += [*_webhooks(), *_keys(live)]
     return [_fill(call, filled) for call in listed]
 
 
@@ -204,6 +209,28 @@ def _money(live: World) -> list[Call]:
             who="seller",
             actor="agent_id",
             required=("deal_id",),
+        ),
+    ]
+
+
+def _mandates(live: World) -> list[Call]:
+    pack = live.deals["auto"]
+    buyer = live.agents["buyer"].agent_id
+    return [
+        _post(
+            "/protocol/mandates",
+            {"buyer_id": buyer, **MANDATE},
+            who="buyer",
+            actor="buyer_id",
+            amounts=("max_amount_per_deal_usd", "reserve"),
+            required=("max_amount_per_deal_usd", "allowed_verticals", "confidence_threshold"),
+        ),
+        get("/protocol/mandates/{buyer_id}", "buyer"),
+        _post("/protocol/mandates/{mandate_id}/revoke", {}, who="buyer"),
+        _post(
+            "/protocol/auto-go",
+            {**{name: pack[name] for name in ("deal_id", "quote_id")}, "buyer_id": buyer},
+            required=("deal_id", "quote_id"),
         ),
     ]
 

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
     from settlement.wiring import Services
 
+#: Counted like every call, but met by none: a suite is a flood from one address.
+WIDE = "all=1000000/100000"
+MANDATE = {
+    "max_amount_per_deal_usd": 100,
+    "allowed_verticals": ["marketing"],
+    "confidence_threshold": 0.8,
+}
 PROOF = {"preview_url": "https://example.org/preview"}
 
 
@@ -141,8 +148,9 @@ class World:
 
 @contextmanager
 def world(directory: Path, database: str, **settings: str) -> Iterator[World]:
-    """A running world."""
+    """A running world, where nobody meets a limit unless the settings say so."""
     with ExitStack() as stack:
+        settings = {"SETTLEMENT_RATE_LIMITS": WIDE, **settings}
         services = stack.enter_context(house(directory, database, None, **settings))
         services.start()
         app = create_app(services)
@@ -163,6 +171,8 @@ def settle_in(live: World) -> None:
     paid = live.deals["paid"] = live.settled()
     made = live.ok("POST", "/protocol/payouts", {"deal_id": paid["deal_id"]}, who="seller")
     paid["payout_id"] = made["payout"]["payout_id"]
+    live.deals["auto"] = live.proof()
+    live.deals["mandate"] = live.ok("POST", "/protocol/mandates", MANDATE, who="buyer")
     # Its own agent: a destination this server cannot pay would make the seller's payouts wait.
     live.register("owner")
     body = {"rail": "ACH", "address": "12345678"}

@@ -21,6 +21,8 @@ ALLOWED = {
     "charge": {("clearing", "escrow")},
     "topup": {("clearing", "agent")},
     "escrow_fund": {("agent", "escrow"), ("mandate", "escrow")},
+    "mandate_reserve": {("agent", "mandate")},
+    "mandate_return": {("mandate", "agent")},
     "fee": {("escrow", "fee_platform"), ("escrow", "fee_protocol")},
     "release": {("escrow", "agent")},
     "payout": {("agent", "payout_transit")},

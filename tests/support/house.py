@@ -16,7 +16,17 @@ from settlement.config import load
 from settlement.core.api_keys import FIRST_SCOPES
 from settlement.core.canonical import j_text
 from settlement.core.clock import parse_time
-from settlement.core.operations import Go, ProofPack, RecordReceipt, RequestPayout, Settle, Split
+from settlement.core.operations import (
+    AutoGo,
+    CreateMandate,
+    Go,
+    ProofPack,
+    RecordReceipt,
+    RequestPayout,
+    RevokeMandate,
+    Settle,
+    Split,
+)
 from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
 from settlement.core.verification import evaluate
 from settlement.edge.rails.simulated import Behaviour, SimulatedRail
@@ -142,6 +152,39 @@ class Play:
                 amount_minor=amount_minor,
             )
         )
+
+    def mandate(self, buyer: Principal, reserve_minor: int | None = None) -> dict[str, Any]:
+        """The buyer lets marketing up to 200.00 be approved."""
+        return self._do(
+            CreateMandate(
+                principal=buyer,
+                mandate_id=new_id("mnd_"),
+                buyer_id=str(buyer.agent_id),
+                asset="USD/2",
+                max_amount_minor=20_000,
+                allowed_verticals='["marketing"]',
+                confidence_threshold="0.8",
+                reserve_minor=reserve_minor,
+            )
+        )
+
+    def auto_go(
+        self, deal: dict[str, Any], by: Principal, mandate: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A mandate approves, or says why not."""
+        return self._do(
+            AutoGo(
+                principal=by,
+                deal_id=deal["deal_id"],
+                quote_id=deal["quote_id"],
+                mandate_id=mandate["mandate_id"],
+                candidates=(mandate["mandate_id"],),
+            )
+        )
+
+    def revoke(self, mandate: dict[str, Any], by: Principal) -> dict[str, Any]:
+        """The buyer ends a mandate."""
+        return self._do(RevokeMandate(principal=by, mandate_id=mandate["mandate_id"]))
 
     def settle(
         self,

@@ -36,6 +36,7 @@ from tests.support.books import Books
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from settlement.core.mandate_rows import Mandate
     from settlement.core.operation import Decision, Operation
     from settlement.core.rows import Account, Deal, Effect, Event, Payout
     from settlement.core.state import Footprint, Needs
@@ -76,6 +77,7 @@ class World:
     agents: dict[str, Agent]
     deals: dict[str, Deal]
     effects: dict[str, Effect]
+    mandates: dict[str, Mandate]
     accounts: dict[tuple[str, str], Account]
     payouts: dict[tuple[str, str], Payout]
     destinations: list[Destination]
@@ -133,6 +135,7 @@ class World:
             state.deals[deal_id] = self.deals.get(deal_id)
         for effect_id in footprint.effects:
             state.effects[effect_id] = self.effects.get(effect_id)
+        state.mandates.update({key: self.mandates.get(key) for key in footprint.mandates})
         self._load_needs(state, op.needs(state, ctx))
         return state
 
@@ -222,6 +225,8 @@ class World:
 
     def _write_rest(self, writes: WriteSet) -> None:
         self.events.update({e.event_id: e for e in writes.events})
+        self.mandates.update({m.mandate_id: m for m in writes.mandates_new})
+        self.mandates.update({m.mandate_id: m for m in writes.mandates_changed})
         self.receipts.extend(writes.receipts)
         self.volumes.extend(writes.volumes)
         self.parties.update((p.deal_id, p.agent_id, p.role) for p in writes.parties)
@@ -254,7 +259,7 @@ class World:
 
     def _take_claim(self, op: Operation, decision: Decision) -> None:
         derived = op.call().derived
-        if derived is not None:
+        if derived is not None and decision.decides:
             key = (derived.scope, derived.operation, derived.key)
             name = "planned" if decision.pending else "result"
             self.claims[key] = json.dumps({name: decision.result})
@@ -377,6 +382,7 @@ def new_world(*, agents: Iterable[Agent] = (), **rules: Any) -> World:
         agents={each.agent_id: each for each in (*known, *agents)},
         deals={},
         effects={},
+        mandates={},
         accounts={},
         payouts={},
         destinations=[],

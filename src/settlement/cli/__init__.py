@@ -16,12 +16,14 @@ import rich_click as click
 from settlement import __version__
 from settlement.cli import output
 from settlement.cli.audit import audit
+from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
+from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
 from settlement.cli.vectors import vectors
@@ -31,6 +33,7 @@ _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Recover": ["backup", "recover"],
 }
 
 
@@ -59,6 +62,8 @@ for _command in (
     outbox,
     pause,
     resume,
+    backup,
+    recover,
 ):
     app.add_command(_command)
 

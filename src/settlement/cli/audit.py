@@ -54,7 +54,7 @@ def audit(*, only_failed: bool, database: str | None, as_json: bool) -> int:
     Reads one snapshot, names the first bad row of each check, and exits 1 if there is one.
     """
     settings = settings_from_environment(database=database)
-    context = _known_outside(settings)
+    context = known_outside(settings)
     with opened(settings, must_exist=True, migrated=True) as db:
         if as_json or not sys.stderr.isatty():
             report = run_audit(db, context)
@@ -68,7 +68,7 @@ def audit(*, only_failed: bool, database: str | None, as_json: bool) -> int:
     return EXIT_OK if report.clean else EXIT_NO
 
 
-def _known_outside(settings: Settings) -> AuditContext:
+def known_outside(settings: Settings) -> AuditContext:
     """The public key and the last head, which are kept outside the database."""
     keys = {}
     if settings.signing_key_file.exists():

@@ -92,6 +92,11 @@ def escrow_account(deal_id: str) -> Ref:
     return Ref(f"escrow:{deal_id}", "escrow", None, deal_id)
 
 
+def mandate_account(mandate_id: str, buyer_id: str) -> Ref:
+    """What a buyer has put aside for one mandate."""
+    return Ref(f"mandate:{mandate_id}", "mandate", buyer_id)
+
+
 def clearing_account(rail: str) -> Ref:
     """Money at a rail that its statement has not confirmed yet."""
     return Ref(f"clearing:{rail}", "clearing")

@@ -85,11 +85,13 @@ class Decision:
 
     result: JSON-able, integers and strings only; every `<name>_minor` becomes the wire's money
     members at the edge. pending: the claim stays running until a later operation finishes it.
+    decides: False where nothing happened yet; then only a sent key remembers the answer (§6.2).
     """
 
     result: dict[str, Any]
     writes: WriteSet
     pending: bool = False
+    decides: bool = True
 
 
 class Operation(Protocol):

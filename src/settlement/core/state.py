@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from settlement.core.api_keys import ApiKey
+    from settlement.core.mandate_rows import Mandate
     from settlement.core.rows import (
         Account,
         Agent,
@@ -45,10 +46,11 @@ class NotLoaded(LookupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """What must be locked before anything else is known: deals, then effects, in id order."""
+    """What must be locked before anything else is known: deals, effects, mandates, by id."""
 
     deals: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
+    mandates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ class State:
 
     deals: Loaded[str, Deal | None] = field(default_factory=Loaded)
     effects: Loaded[str, Effect | None] = field(default_factory=Loaded)
+    mandates: Loaded[str, Mandate | None] = field(default_factory=Loaded)
     accounts: Loaded[tuple[str, str], Account | None] = field(default_factory=Loaded)
     agents: Loaded[str, Agent | None] = field(default_factory=Loaded)
     names: Loaded[str, tuple[Agent, ...]] = field(default_factory=Loaded)
@@ -181,6 +184,8 @@ class State:
             self.effects[effect.effect_id] = effect
         for change in writes.effects_changed:
             self.effects[change.effect.effect_id] = change.effect
+        for mandate in (*writes.mandates_new, *writes.mandates_changed):
+            self.mandates[mandate.mandate_id] = mandate
         for account in writes.accounts_new:
             self.accounts[account.ref, account.asset] = account
         for agent in writes.agents:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from settlement.core.actor_keys import ActorKey
     from settlement.core.api_keys import ApiKey
+    from settlement.core.limit_rows import LimitRow
+    from settlement.core.mandate_rows import Mandate
     from settlement.core.rows import (
         Account,
         Agent,
@@ -91,6 +93,8 @@ class WriteSet:
     payees: list[SettlementPayee] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)  # after transfers and payees
     volumes: list[VolumeEntry] = field(default_factory=list)
+    mandates_new: list[Mandate] = field(default_factory=list)
+    mandates_changed: list[Mandate] = field(default_factory=list)
     destinations: list[Destination] = field(default_factory=list)
     effects_new: list[Effect] = field(default_factory=list)
     effects_changed: list[EffectChange] = field(default_factory=list)
@@ -100,6 +104,7 @@ class WriteSet:
     outbox: list[OutboxRow] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     claims_finished: list[ClaimFinish] = field(default_factory=list)
+    limits: list[LimitRow] = field(default_factory=list)
 
     def extend(self, other: WriteSet) -> None:
         """Append another decision's rows, keeping order."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: event type -> the movements it may cause, as (kind, phase).
 CAUSED_BY: Final[dict[str, frozenset[tuple[str, str]]]] = {
     "PAYMENT_AUTHORIZED": frozenset({("charge", "final"), ("escrow_fund", "final")}),
+    "MANDATE_CREATED": frozenset({("mandate_reserve", "final")}),
+    "MANDATE_REVOKED": frozenset({("mandate_return", "final")}),
     "SETTLED": frozenset({("fee", "final"), ("release", "final")}),
     "PAYOUT_INITIATED": frozenset({("payout", "hold")}),
     "PAYOUT_CONFIRMED": frozenset({("payout", "post"), ("payout_settled", "final")}),

@@ -192,7 +192,12 @@ CHECKS: Final = (
         run=_holds_in_time,
         needs="expiring_hold",
     ),
-    not_yet(15, "mandates spend and hold within their reserve", "there are no mandates yet"),
+    Check(
+        number=15,
+        title="mandates spend and hold within their reserve, deals stay within their mandate",
+        run=by_query("audit_mandate_overspent", "audit_mandate_exceeded"),
+        needs="mandate",
+    ),
     Check(
         number=16,
         title="escrow in is escrow out and locked",

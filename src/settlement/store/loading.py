@@ -1,7 +1,7 @@
 """Loading what a batch of operations named: each noun in one statement, locks in one order.
 
-For: the engine. `load_footprint` locks deals, then effects; `load_needs` locks accounts before it
-reads anything else, so that what hangs on an account (a seller's volume, a balance) cannot move
+For: the engine. `load_footprint` locks deals, effects, mandates; `load_needs` locks accounts before
+it reads anything else, so that what hangs on an account (a seller's volume, a balance) cannot move
 between the reading and the writing. On PostgreSQL rows are locked in key order; on SQLite the
 writer is alone. Guarantees: every key asked for is in the state afterwards, with None or its
 noun's empty value when there is no row; an empty list costs no statement.
@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from settlement.core.api_keys import ApiKey
+from settlement.core.mandate_rows import Mandate
 from settlement.core.reputation import score_hundredths
 from settlement.core.rows import (
     Account,
@@ -46,7 +47,7 @@ ClaimKey: TypeAlias = tuple[str, str, str]  # scope, operation, key
 
 
 def load_footprint(tx: Tx, footprint: Footprint, state: State) -> None:
-    """Lock and load deals, then effects, each in id order."""
+    """Lock and load deals, then effects, then mandates, each in id order."""
     if footprint.deals:
         deals = {deal.deal_id: deal for deal in map(_deal, _lock(tx, "deal_lock", footprint.deals))}
         for deal_id in footprint.deals:
@@ -56,6 +57,11 @@ def load_footprint(tx: Tx, footprint: Footprint, state: State) -> None:
         effects = {effect.effect_id: effect for effect in found}
         for effect_id in footprint.effects:
             state.effects[effect_id] = effects.get(effect_id)
+    if footprint.mandates:
+        rows = _lock(tx, "mandate_lock", footprint.mandates)
+        mandates = {row["mandate_id"]: Mandate(**row) for row in rows}
+        for mandate_id in footprint.mandates:
+            state.mandates[mandate_id] = mandates.get(mandate_id)
 
 
 def load_needs(tx: Tx, needs: Needs, state: State) -> None:

@@ -61,8 +61,11 @@ def migrations_of(kind: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def apply_migrations(tx: SchemaTx, kind: str) -> list[str]:
-    """Apply what is missing; the caller holds the lock that keeps other processes out."""
+def apply_migrations(tx: SchemaTx, kind: str, up_to: int | None = None) -> list[str]:
+    """Apply what is missing; the caller holds the lock that keeps other processes out.
+
+    `up_to`: stop there, for rows of an older release that are about to be loaded.
+    """
     tx.run("migration_table_create")
     applied = {row["number"]: row for row in tx.all("migration_all")}
     files = migrations_of(kind)
@@ -73,7 +76,7 @@ def apply_migrations(tx: SchemaTx, kind: str) -> list[str]:
             "run the release that applied it, or a later one"
         )
     done: list[str] = []
-    for file in files:
+    for file in files[:up_to]:
         row = applied.get(file.number)
         if row is None:
             tx.script(file.text)

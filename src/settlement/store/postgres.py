@@ -29,11 +29,12 @@ from settlement.core.clock import time_text
 from settlement.core.errors import DatabaseUnavailable
 from settlement.store.database import ConstraintViolated, LostRow, StatementFailed
 from settlement.store.migrate import apply_migrations
+from settlement.store.presence import BEING_REPLACED
 from settlement.store.queries import load_queries
 from settlement.store.writes import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from psycopg.abc import Buffer
 
@@ -47,6 +48,7 @@ POOL_MAX: Final = 12
 CONNECT_SECONDS: Final = 10
 #: Each attempt loses to a rival that committed, so the system as a whole moved on.
 ATTEMPTS: Final = 20
+STREAM_ROWS: Final = 1000
 _KEY: Final = re.compile(r"Key \((.*?)\)=")
 _AGAIN: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 #: Pools of a parent process: its sockets are not ours to close.
@@ -121,6 +123,29 @@ class PostgresTx:
             self._connection.execute(text.encode(), prepare=False)
         except psycopg.Error as error:
             self._fail(error)
+
+    def stream(self, text: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a text, through a cursor of the server's: a page of them at a time."""
+        try:
+            with self._connection.cursor("settlement_stream") as cursor:
+                cursor.itersize = STREAM_ROWS
+                cursor.execute(text.encode())
+                yield from cursor
+        except psycopg.Error as error:
+            self._fail(error)
+
+    def load(self, text: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Send rows into a COPY."""
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.Error as error:
+            self._fail(error)
+
+    def guards(self, *, on: bool) -> None:
+        """Let our triggers fire or not; foreign keys are checked either way."""
+        self.script(self._queries["copy_guards_on" if on else "copy_guards_off"])
 
     def check(self) -> None:
         """Refuse to commit after an error that the function swallowed."""
@@ -319,8 +344,26 @@ class _Connection(psycopg.Connection[Any]):
         self._adapters = _adapters()
 
 
-def _configure(connection: psycopg.Connection[Any]) -> None:
+def connect(url: str) -> psycopg.Connection[Any]:
+    """A connection of one's own, set up as the pool's are, but without a share in the database."""
+    try:
+        connection = _Connection.connect(url, autocommit=True, row_factory=tuple_row)
+        _set_up(connection)
+    except psycopg.Error as error:
+        raise translated(error) from error
+    return connection
+
+
+def _set_up(connection: psycopg.Connection[Any]) -> None:
     connection.execute(load_queries("postgres")["transaction_settings"].encode(), prepare=False)
+
+
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    _set_up(connection)
+    queries = load_queries("postgres")
+    row = connection.execute(queries["presence_share"].encode(), prepare=False).fetchone()
+    if row != (True,):
+        raise psycopg.OperationalError(BEING_REPLACED)
 
 
 def _open_pool(url: str) -> psycopg_pool.ConnectionPool[psycopg.Connection[Any]]:

@@ -27,11 +27,12 @@ from settlement.core.errors import DatabaseUnavailable
 from settlement.store.database import ConstraintViolated, LostRow, StatementFailed
 from settlement.store.lease_clock import LeaseClock, machine_uptime
 from settlement.store.migrate import apply_migrations
+from settlement.store.presence import share_file
 from settlement.store.queries import load_queries
 from settlement.store.writes import jobs_due, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from settlement.core.clock import Clock
     from settlement.core.writeset import WriteSet
@@ -154,6 +155,27 @@ class SqliteTx:
         """Run all statements of a text."""
         self._execute(text, None)
 
+    def stream(self, text: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a text, never more than a few at a time."""
+        try:
+            yield from self._execute(text, None)
+        except apsw.Error as error:
+            self._fail(error)
+
+    def load(self, text: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Run a text with the values of each row."""
+        self.check()
+        try:
+            self._connection.executemany(text, rows)
+        except apsw.Error as error:
+            self._fail(error)
+
+    def guards(self, *, on: bool) -> None:
+        """Let triggers fire or not, and check foreign keys at once or at the commit."""
+        self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, int(on))
+        if not on:
+            self.script("PRAGMA defer_foreign_keys = ON")
+
     def check(self) -> None:
         """Refuse to go on after an error that the function swallowed, as PostgreSQL does."""
         if self._failed:
@@ -183,6 +205,7 @@ class _Here:
         self.path = path
         self.turn = threading.Lock()
         self.owner = 0
+        self.share = share_file(path)
         self.lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self.writer: apsw.Connection | None = None
         self.readers: list[apsw.Connection] = []
@@ -242,6 +265,7 @@ class _Here:
             self.readers.clear()
             if self.lock_file >= 0:
                 os.close(self.lock_file)
+                os.close(self.share)
             self.lock_file = -1
 
 
@@ -281,9 +305,9 @@ class SqliteDatabase:
         with self._here().reading() as connection:
             return self._run(connection, fn, writes=False)
 
-    def migrate(self) -> list[str]:
+    def migrate(self, up_to: int | None = None) -> list[str]:
         """Apply missing migrations while no other process can write."""
-        return self.transaction(lambda tx: apply_migrations(tx, "sqlite"))
+        return self.transaction(lambda tx: apply_migrations(tx, "sqlite", up_to))
 
     def close(self) -> None:
         """Close all connections of this process."""

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from settlement.core import rows
 from settlement.core.actor_keys import ActorKey
 from settlement.core.api_keys import ApiKey
+from settlement.core.limit_rows import LimitRow
+from settlement.core.mandate_rows import Mandate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -89,6 +91,7 @@ _PAYEE: Final = _insert("settlement_payee_insert", rows.SettlementPayee)
 _SETTLEMENT: Final = _insert("settlement_insert", rows.Settlement)
 _VOLUME: Final = _insert("volume_entry_insert", rows.VolumeEntry, "agent_id", "asset", "n")
 _DESTINATION: Final = _insert("destination_insert", rows.Destination)
+_MANDATE: Final = _insert("mandate_insert", Mandate, "mandate_id")
 _EFFECT: Final = _insert("effect_insert", rows.Effect, "obligation_key")
 _PAYOUT: Final = _insert("payout_insert", rows.Payout, "deal_id", "agent_id")
 _JOB: Final = _insert("job_insert", rows.Job, "job_type", "dedup_key")
@@ -105,6 +108,8 @@ DEAL_CHANGE: Final = _change(rows.Deal, "deal_id", "created_at")
 PAYOUT_CHANGE: Final = _change(
     rows.Payout, "payout_id", "deal_id", "agent_id", "asset", "amount_minor", "created_at"
 )
+#: What a mandate allows never changes; it can only end.
+MANDATE_CHANGE: Final = ("status", "revoked_at", "mandate_id")
 _EFFECT_ROW: Final = _change(
     rows.Effect,
     "effect_id",
@@ -116,15 +121,18 @@ KEY_CHANGE: Final = (
     "expected_status",
 )
 FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
+LIMIT: Final = _names(LimitRow)
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
+_mandate_change: Final = attrgetter(*MANDATE_CHANGE)
 _payout_change: Final = attrgetter(*PAYOUT_CHANGE)
 _effect_change: Final = attrgetter(
     *(f"effect.{name}" for name in _EFFECT_ROW), "expected_fence", "expected_state"
 )
 _key_change: Final = attrgetter(*(f"key.{name}" for name in KEY_CHANGE[:-1]), KEY_CHANGE[-1])
 _finish: Final = attrgetter(*FINISH)
+_limit: Final = attrgetter(*LIMIT)
 
 
 def statements(writes: WriteSet) -> Iterator[Statement]:
@@ -147,6 +155,9 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_PAYEE, writes.payees)
     yield from _put(_SETTLEMENT, writes.settlements)
     yield from _put(_VOLUME, writes.volumes)
+    yield from _put(_MANDATE, writes.mandates_new)
+    mandates = _last(writes.mandates_changed, "mandate_id")
+    yield from _set("mandate_update", MANDATE_CHANGE, [_mandate_change(m) for m in mandates])
     yield from _put(_DESTINATION, writes.destinations)
     yield from _put(_EFFECT, writes.effects_new)
     yield from _set("effect_update", EFFECT_CHANGE, _effects(writes.effects_changed))
@@ -157,6 +168,8 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_OUTBOX, writes.outbox)
     yield from _put(_CLAIM, writes.claims)
     yield from _finishes(writes.claims_finished)
+    limits = sorted(map(_limit, writes.limits))
+    yield from _set("limit_write", LIMIT, limits)
 
 
 def _put(table: _Insert, values: Sequence[Any]) -> Iterator[Statement]:

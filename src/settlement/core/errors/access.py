@@ -139,6 +139,14 @@ class RailUnknown(NotFound):
 
 
 @leaf
+class MandateNotFound(NotFound):
+    code = "mandate_not_found"
+    title = "No such mandate"
+    message = "There is no mandate {mandate_id} that you may use."
+    mandate_id: str
+
+
+@leaf
 class KeyNotFound(NotFound):
     code = "key_not_found"
     title = "No such API key"

@@ -41,6 +41,16 @@ class BodyTooDeep(InvalidRequest):
 
 
 @leaf
+class IdempotencyKeyRequired(InvalidRequest):
+    code = "idempotency_key_required"
+    title = "Idempotency-Key required"
+    message = "{operation} moves money and may be wanted twice, so it needs an Idempotency-Key."
+    advice = "Send any text of your own in the Idempotency-Key header, the same one on a retry."
+    bad_request = True
+    operation: str
+
+
+@leaf
 class ProviderUnknown(InvalidRequest):
     code = "provider_unknown"
     title = "Unknown verification provider"

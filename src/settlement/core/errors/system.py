@@ -7,7 +7,7 @@ Change colour: amber.
 
 from __future__ import annotations
 
-from settlement.core.errors.base import Conflict, Corrupt, Retry, Unavailable, leaf
+from settlement.core.errors.base import Conflict, Corrupt, Exhausted, Retry, Unavailable, leaf
 
 # --- conflict ------------------------------------------------------------------------------------
 
@@ -80,7 +80,42 @@ class LockUnavailable(Conflict):
     name: str
 
 
+@leaf
+class BackupRunning(Conflict):
+    code = "backup_running"
+    retry = Retry.LATER
+    title = "Another backup is running"
+    message = "Another backup is being written to {directory}."
+    advice = "Run it again when that one has ended."
+    directory: str
+
+
 # --- exhausted, unavailable, corrupt -------------------------------------------------------------
+
+
+@leaf
+class RateLimited(Exhausted):
+    """Times in microseconds; the edge shows the wait in seconds, to the last digit."""
+
+    code = "rate_limited"
+    title = "Too many calls"
+    message = "{endpoint} takes {limit} calls of one caller at once, then no more than its rate."
+    advice = "Nothing was done. Send the same request again with the same key after the wait named."
+    bucket: str
+    endpoint: str
+    limit: int
+    retry_after_us: int
+    reset_us: int
+    window_us: int
+
+
+@leaf
+class LimitsUnreadable(Unavailable):
+    code = "limits_unreadable"
+    title = "Rate limits cannot be read"
+    message = "The server cannot count this call, so it does not make it; nothing was done."
+    advice = "Send the same request again with the same key."
+    retry_after_seconds: int = 2
 
 
 @leaf
@@ -144,6 +179,18 @@ class BehindCheckpoint(Unavailable):
     advice = "The server is read-only until an operator restores the rest or accepts the gap."
     promised: int
     reached: int
+
+
+@leaf
+class BackupDamaged(Corrupt):
+    code = "backup_damaged"
+    title = "The backup is damaged"
+    message = "{archive}: {file}, line {line}: {reason}."
+    advice = "Nothing was touched. Use another archive, and keep this one to be looked into."
+    archive: str
+    file: str
+    line: int
+    reason: str
 
 
 @leaf

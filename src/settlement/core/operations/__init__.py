@@ -7,7 +7,9 @@ Does not: hold anything between two decisions.
 
 from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
+from settlement.core.operations.auto_go import AutoGo
 from settlement.core.operations.go import Go
+from settlement.core.operations.mandates import CreateMandate, RevokeMandate
 from settlement.core.operations.outcome import RailOutcome
 from settlement.core.operations.payout import RequestPayout
 from settlement.core.operations.proof_pack import ProofPack
@@ -20,7 +22,9 @@ from settlement.core.operations.settle import Settle, Split
 
 __all__ = [
     "AppendEvent",
+    "AutoGo",
     "CreateKey",
+    "CreateMandate",
     "Go",
     "ProofPack",
     "RailOutcome",
@@ -31,6 +35,7 @@ __all__ = [
     "Register",
     "RequestPayout",
     "RevokeKey",
+    "RevokeMandate",
     "RotateKey",
     "Settle",
     "Split",

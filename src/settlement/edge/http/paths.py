@@ -21,10 +21,11 @@ from settlement.core.errors import (
     HookNotFound,
     KeyNotFound,
     MalformedId,
+    MandateNotFound,
     PayoutNotFound,
     TreeSizeUnknown,
 )
-from settlement.core.ids import HookId, KeyId, PayoutId, check_name
+from settlement.core.ids import HookId, KeyId, MandateId, PayoutId, check_name
 
 if TYPE_CHECKING:
     from settlement.edge.http.request import EdgeRequest
@@ -67,6 +68,14 @@ def hook_in_path(text: str) -> str:
         return str(HookId.parse(text))
     except MalformedId:
         raise HookNotFound(hook_id=_shown(text)) from None
+
+
+def mandate_in_path(text: str) -> str:
+    """A mandate id; raises MandateNotFound for what cannot be one."""
+    try:
+        return str(MandateId.parse(text))
+    except MalformedId:
+        raise MandateNotFound(mandate_id=_shown(text)) from None
 
 
 def key_in_path(text: str) -> str:

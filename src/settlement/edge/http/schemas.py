@@ -18,6 +18,7 @@ import msgspec
 
 from settlement.core.api_keys import GRACE_SECONDS, GRACE_SECONDS_MAX
 from settlement.core.errors import AmountMalformed, InvalidField, MalformedId, MemberMissing
+from settlement.core.mandates import VALID_SECONDS_MAX
 from settlement.edge.http.money import Amount
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -76,6 +77,23 @@ class GoBody(Body, kw_only=True, frozen=True):
     buyer_email: str = ""
     vertical: str = ""
     scope_summary: str = ""
+
+
+class MandateBody(Body, kw_only=True, frozen=True):
+    buyer_id: str | None = None
+    max_amount_per_deal_usd: Amount
+    allowed_verticals: list[str]
+    confidence_threshold: Any  # read digit for digit, as an amount is, but zero is one too
+    reserve: Amount | None = None
+    valid_seconds: Annotated[int, msgspec.Meta(ge=1, le=VALID_SECONDS_MAX)] | None = None
+
+
+class AutoGoBody(Body, kw_only=True, frozen=True):
+    deal_id: str
+    quote_id: str
+    buyer_id: str | None = None
+    mandate_id: str | None = None
+    seller_agent_id: str | None = None
 
 
 class VerifyBody(Body, kw_only=True, frozen=True):

@@ -11,6 +11,7 @@ UNION ALL SELECT 'effect', count(*) FROM effect
 UNION ALL SELECT 'event', count(*) FROM event
 UNION ALL SELECT 'ledger_tx', count(*) FROM ledger_tx
 UNION ALL SELECT 'log_entry', count(*) FROM log_entry
+UNION ALL SELECT 'mandate', count(*) FROM mandate
 UNION ALL SELECT 'outbox', count(*) FROM outbox
 UNION ALL SELECT 'payout', count(*) FROM payout
 UNION ALL SELECT 'receipt', count(*) FROM receipt

@@ -9,6 +9,9 @@ SELECT * FROM deal WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id FOR UPDATE
 -- name: effect_lock
 SELECT * FROM effect WHERE effect_id = ANY(:ids::text[]) ORDER BY effect_id FOR UPDATE;
 
+-- name: mandate_lock
+SELECT * FROM mandate WHERE mandate_id = ANY(:ids::text[]) ORDER BY mandate_id FOR UPDATE;
+
 -- name: account_lock
 -- Only guarded accounts are locked: fee and clearing accounts are part of nearly every batch and
 -- change never, so a lock on them would make all processes take turns.

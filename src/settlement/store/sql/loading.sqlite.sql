@@ -9,6 +9,10 @@ ORDER BY deal_id;
 SELECT * FROM effect WHERE effect_id IN (SELECT value FROM json_each(:ids))
 ORDER BY effect_id;
 
+-- name: mandate_lock
+SELECT * FROM mandate WHERE mandate_id IN (SELECT value FROM json_each(:ids))
+ORDER BY mandate_id;
+
 -- name: account_lock
 SELECT t.* FROM json_each(:keys) AS k CROSS JOIN account AS t
   ON t.ref = k.value ->> 0 AND t.asset = k.value ->> 1

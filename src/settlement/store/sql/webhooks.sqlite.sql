@@ -26,7 +26,8 @@ UPDATE delivery SET status = 'leased', lease_owner = :owner,
 WHERE delivery_id IN (SELECT value FROM json_each(:ids)) AND status = 'pending'
 RETURNING delivery_id;
 
--- Each event with the hooks of its deal's parties, or of the agent whose own stream it is in.
+-- Each event with the hooks of its deal's parties, or of the agent whose own stream, or whose
+-- mandate's stream, it is in.
 -- name: delivery_hooks_for
 SELECT o.seq, e.event_id, e.deal_id, e.version, e.event_type, e.payload, h.hook_id, h.events
 FROM outbox AS o JOIN event AS e ON e.event_id = o.event_id AND e.deal_id = o.deal_id
@@ -38,4 +39,10 @@ SELECT o.seq, e.event_id, e.deal_id, e.version, e.event_type, e.payload, h.hook_
 FROM outbox AS o JOIN event AS e ON e.event_id = o.event_id AND e.deal_id = o.deal_id
 JOIN hook AS h ON h.owner_id = substr(e.deal_id, 5) AND h.status = 'active'
 WHERE o.seq IN (SELECT value FROM json_each(:seqs)) AND substr(e.deal_id, 1, 4) = 'sys_'
+UNION
+SELECT o.seq, e.event_id, e.deal_id, e.version, e.event_type, e.payload, h.hook_id, h.events
+FROM outbox AS o JOIN event AS e ON e.event_id = o.event_id AND e.deal_id = o.deal_id
+JOIN mandate AS m ON m.mandate_id = substr(e.deal_id, 5)
+JOIN hook AS h ON h.owner_id = m.buyer_id AND h.status = 'active'
+WHERE o.seq IN (SELECT value FROM json_each(:seqs)) AND substr(e.deal_id, 1, 8) = 'sys_mnd_'
 ORDER BY seq, hook_id;

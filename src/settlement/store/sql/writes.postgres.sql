@@ -232,6 +232,21 @@ FROM unnest(:state::text[], :version::bigint[], :head_hash::text[], :asset::text
   settled_at, deal_id)
 WHERE t.deal_id = n.deal_id AND t.deal_id = ANY(:deal_id::text[]);
 
+-- name: mandate_insert
+INSERT INTO mandate (mandate_id, buyer_id, asset, max_amount_minor, allowed_verticals,
+  confidence_threshold, reserve_minor, status, expires_at, created_at, revoked_at)
+SELECT unnest(:mandate_id::text[]), unnest(:buyer_id::text[]), unnest(:asset::text[]),
+  unnest(:max_amount_minor::bigint[]), unnest(:allowed_verticals::text[]),
+  unnest(:confidence_threshold::text[]), unnest(:reserve_minor::bigint[]),
+  unnest(:status::text[]), unnest(:expires_at::text[]), unnest(:created_at::text[]),
+  unnest(:revoked_at::text[]);
+
+-- name: mandate_update
+UPDATE mandate AS t SET status = n.status, revoked_at = n.revoked_at
+FROM unnest(:status::text[], :revoked_at::text[], :mandate_id::text[])
+  AS n (status, revoked_at, mandate_id)
+WHERE t.mandate_id = n.mandate_id AND t.mandate_id = ANY(:mandate_id::text[]);
+
 -- name: effect_update
 UPDATE effect AS t SET
   state = n.state, fence = n.fence, destination = n.destination, plan = n.plan,

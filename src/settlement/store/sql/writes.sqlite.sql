@@ -159,6 +159,15 @@ UPDATE deal SET
   updated_at = :updated_at, settled_at = :settled_at
 WHERE deal_id = :deal_id;
 
+-- name: mandate_insert
+INSERT INTO mandate (mandate_id, buyer_id, asset, max_amount_minor, allowed_verticals,
+  confidence_threshold, reserve_minor, status, expires_at, created_at, revoked_at)
+VALUES (:mandate_id, :buyer_id, :asset, :max_amount_minor, :allowed_verticals,
+  :confidence_threshold, :reserve_minor, :status, :expires_at, :created_at, :revoked_at);
+
+-- name: mandate_update
+UPDATE mandate SET status = :status, revoked_at = :revoked_at WHERE mandate_id = :mandate_id;
+
 -- name: effect_update
 UPDATE effect SET
   state = :state, fence = :fence, destination = :destination, plan = :plan,
