@@ -20,6 +20,7 @@ from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
+from settlement.cli.inbox import inbox
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
@@ -32,7 +33,17 @@ from settlement.cli.verify import verify
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "export", "vectors"],
-    "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Operate": [
+        "doctor",
+        "settings",
+        "migrate",
+        "effects",
+        "jobs",
+        "outbox",
+        "inbox",
+        "pause",
+        "resume",
+    ],
     "Recover": ["backup", "recover"],
 }
 
@@ -60,6 +71,7 @@ for _command in (
     effects,
     jobs,
     outbox,
+    inbox,
     pause,
     resume,
     backup,
