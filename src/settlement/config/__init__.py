@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.config import readers
+from settlement.config.exchange import ExchangeSettings
 from settlement.config.limits import LimitSettings
 from settlement.config.table import (
     SIMULATED,
@@ -61,6 +62,7 @@ RAILS: Final = frozenset({SIMULATED})
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
+    ExchangeSettings,
     LimitSettings,
     FeedSettings,
     RailSettings,
@@ -126,6 +128,11 @@ class Settings(
     def sandbox(self) -> bool:
         """True when money is pretended."""
         return self.mode is Mode.SANDBOX
+
+    @property
+    def seal_key_file(self) -> Path:
+        """Where the seal key is when no setting holds it."""
+        return self.signing_key_file.with_name("seal.key")
 
     @property
     def limits(self) -> Mapping[str, Limit | None]:

@@ -72,6 +72,9 @@ _SWITCHES: Final = {
     "settle": Switch.SETTLE.value,
     "settle_multi": Switch.SETTLE.value,
     "payout": Switch.PAYOUT.value,
+    "create_intent": Switch.EXCHANGE.value,
+    "place_bid": Switch.EXCHANGE.value,
+    "close_intent": Switch.EXCHANGE.value,
 }
 
 

@@ -49,6 +49,13 @@ from settlement.core.errors.base import (
     Unavailable,
     from_record,
 )
+from settlement.core.errors.exchange import (
+    AwardRequired,
+    IntentClosed,
+    IntentFull,
+    IntentNotFound,
+    SealKeyMissing,
+)
 from settlement.core.errors.invalid import (
     AmountMalformed,
     AmountNotPositive,
@@ -131,6 +138,7 @@ __all__ = [
     "AmountNotPositive",
     "AmountOverScale",
     "AmountRequired",
+    "AwardRequired",
     "BackupDamaged",
     "BackupRunning",
     "BehindCheckpoint",
@@ -160,6 +168,9 @@ __all__ = [
     "IdempotencyMismatch",
     "IllegalTransition",
     "InsufficientFunds",
+    "IntentClosed",
+    "IntentFull",
+    "IntentNotFound",
     "InternalFault",
     "InvalidField",
     "InvalidRequest",
@@ -205,6 +216,7 @@ __all__ = [
     "RouteNotFound",
     "ScopeLockMismatch",
     "ScopeMissing",
+    "SealKeyMissing",
     "SelfApproval",
     "SettlementError",
     "SharesNotOne",

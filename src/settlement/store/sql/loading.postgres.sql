@@ -98,3 +98,10 @@ SELECT * FROM party WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id, agent_id
 
 -- name: proof_counts
 SELECT deal_id, max(n) + 1 AS n FROM proof WHERE deal_id = ANY(:ids::text[]) GROUP BY deal_id;
+
+-- name: intent_by_ids
+SELECT i.*, (SELECT max(b.n) + 1 FROM bid AS b WHERE b.intent_id = i.intent_id) AS bid_count
+FROM intent AS i WHERE i.intent_id = ANY(:ids::text[]);
+
+-- name: bid_by_intents
+SELECT * FROM bid WHERE intent_id = ANY(:ids::text[]) ORDER BY intent_id, n;

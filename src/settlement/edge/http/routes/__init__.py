@@ -12,6 +12,7 @@ from settlement.edge.http.routes import (
     fees,
     go,
     idempotency,
+    intents,
     keys,
     log,
     mandates,
@@ -45,5 +46,6 @@ ALL_ROUTES = (
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
     *webhook_dashboard.ROUTES,
+    *intents.ROUTES,
     *keys.ROUTES,
 )
