@@ -111,7 +111,8 @@ class Deliveries:
             return 0
         busy = [hook for hook in set(flown) if flown.count(hook) >= self._per_hook]
         leased = self._db.transaction(lambda tx: self._lease(tx, free, busy))
-        fault("webhook.after_lease")
+        if leased:
+            fault("webhook.after_lease")
         for one in leased:
             self._launch(one)
         return len(leased)
