@@ -15,15 +15,18 @@ import rich_click as click
 
 from settlement import __version__
 from settlement.cli import output
+from settlement.cli.agents import agents
 from settlement.cli.audit import audit
 from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
 from settlement.cli.inbox import inbox
+from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
+from settlement.cli.prove import prove_mover
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
@@ -32,7 +35,7 @@ from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "export", "vectors"],
+    "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
     "Operate": [
         "doctor",
         "settings",
@@ -44,6 +47,7 @@ _GROUPS = {
         "pause",
         "resume",
     ],
+    "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover"],
 }
 
@@ -63,6 +67,7 @@ for _command in (
     demo,
     verify,
     audit,
+    prove_mover,
     export,
     vectors,
     doctor,
@@ -74,6 +79,8 @@ for _command in (
     inbox,
     pause,
     resume,
+    agents,
+    keys,
     backup,
     recover,
 ):
