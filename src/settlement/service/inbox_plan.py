@@ -75,15 +75,10 @@ class Failed:
 class Plan:
     """An operation to run, or what to say without one. `note` goes with a success."""
 
-<<<<<<< HEAD
     operation: (
         RecordPayment | RecordChargeback | RecordCharge | RecordPayout | RecordRefund | None
     ) = None
-    verdict: Verdict | Later | None = None
-=======
-    operation: RecordPayment | RecordCharge | RecordPayout | None = None
     verdict: Verdict | Later | Failed | None = None
->>>>>>> main
     note: str | None = None
 
 
