@@ -131,7 +131,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Services:
     is not at this release.
     """
     signer = _signer(settings)
-    rails = _rails(settings)
+    rails = rails_of(settings)
     db = open_database(settings.database, clock)
     try:
         if pending := schema_state(db).pending:
@@ -277,7 +277,8 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def _rails(settings: Settings) -> dict[str, Rail]:
+def rails_of(settings: Settings) -> dict[str, Rail]:
+    """Every rail that these settings can reach, by name."""
     return {SIMULATED: SimulatedRail(settings.rail_dir)}
 
 

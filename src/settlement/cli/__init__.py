@@ -23,6 +23,7 @@ from settlement.cli.export import export
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
+from settlement.cli.reconcile import accept_gap, reconcile
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
@@ -33,7 +34,7 @@ _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
-    "Recover": ["backup", "recover"],
+    "Recover": ["backup", "recover", "reconcile", "accept-gap"],
 }
 
 
@@ -64,6 +65,8 @@ for _command in (
     resume,
     backup,
     recover,
+    reconcile,
+    accept_gap,
 ):
     app.add_command(_command)
 

@@ -27,6 +27,7 @@ from settlement.core.ids import DeliveryId
 from settlement.faults import fault
 from settlement.service.fresh import new_id
 from settlement.store import webhooks as rows
+from settlement.store.recovery import read_recovery
 from settlement.store.webhooks import Hook, Leased, NewDelivery, Recorded
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Deliveries:
         with self._lock:
             free = self._senders - len(self._flying)
             flown = list(self._hooks.values())
-        if free <= 0 or not self._db.read(rows.any_due):
+        if free <= 0 or not self._db.read(_may_send):
             return 0
         busy = [hook for hook in set(flown) if flown.count(hook) >= self._per_hook]
         leased = self._db.transaction(lambda tx: self._lease(tx, free, busy))
@@ -194,6 +195,11 @@ class Deliveries:
                 rows.cancel_owed(tx, hook.hook_id, "the hook is gone")
         if then.then is wire.AfterTry.DISABLE:
             _disable(tx, one, hook, f"try {tries}: {error}")
+
+
+def _may_send(tx: Tx) -> bool:
+    """Something is due, and no recovery holds it: what it holds may have been delivered already."""
+    return rows.any_due(tx) and not read_recovery(tx).deliveries_held
 
 
 def message_of(one: Leased) -> wire.Message:
