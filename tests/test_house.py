@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "store": {"core", "faults", "store"},
     "config": {"core", "config"},
     "signing": {"core", "signing"},
-    "service": {"core", "faults", "store", "config", "signing", "service"},
+    "sealing": {"core", "signing", "sealing"},
+    "service": {"core", "faults", "store", "config", "signing", "sealing", "service"},
     "edge": {"core", "faults", "store", "config", "signing", "service", "edge"},
 }
 #: Third-party packages that only these floors may import; core may import nothing but msgspec.

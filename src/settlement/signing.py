@@ -47,7 +47,7 @@ class Signer(Protocol):
 
 
 class SigningKeyError(Exception):
-    """A key file that is missing, unreadable, no Ed25519 key, or open to other users."""
+    """A key file that is missing, unreadable, of another kind, or open to other users."""
 
     def __init__(self, path: Path, reason: str, advice: str) -> None:
         self.path = path
@@ -85,15 +85,20 @@ class Ed25519FileSigner:
 
 def create_key_file(path: Path) -> None:
     """Write a new key, mode 0600, synced; a file that is there already is left as it is."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     pem = Ed25519PrivateKey.generate().private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
+    write_once(path, pem)
+
+
+def write_once(path: Path, secret: bytes) -> None:
+    """Write a secret, mode 0600, synced; a file that is there already is left as it is."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(pem)
+            file.write(secret)
             file.flush()
             os.fsync(file.fileno())
         # A link, not a rename: of two processes that start together the second must not replace
@@ -114,15 +119,16 @@ def _sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def _load(path: Path) -> Ed25519PrivateKey:
+def read_secret(path: Path, make_one: str) -> bytes:
+    """The secret in a file that only its owner can read; `make_one` is the advice if it is not
+    there. Raises SigningKeyError.
+    """
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            pem = file.read()
+            secret = file.read()
     except FileNotFoundError:
-        raise SigningKeyError(
-            path, "there is no key file", "Make one with `openssl genpkey -algorithm ed25519`."
-        ) from None
+        raise SigningKeyError(path, "there is no key file", make_one) from None
     except OSError as error:
         raise SigningKeyError(
             path, f"it cannot be read ({error.strerror})", "Let the server's user read it."
@@ -131,6 +137,11 @@ def _load(path: Path) -> Ed25519PrivateKey:
         raise SigningKeyError(
             path, f"other users may read it (mode {mode:04o})", "Run chmod 600 on it."
         )
+    return secret
+
+
+def _load(path: Path) -> Ed25519PrivateKey:
+    pem = read_secret(path, "Make one with `openssl genpkey -algorithm ed25519`.")
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:

@@ -20,19 +20,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from settlement.config import SIMULATED, ConfigError, Settings
+from settlement.core.bids import parse_seal_key
 from settlement.core.operation import Rules
 from settlement.edge.outgoing import Sender
 from settlement.edge.rails.inbound import SimulatedInbound
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.edge.worker import Loop, Worker, has_events, has_jobs
+from settlement.sealing import SealKey, open_or_create_key_file, read_key_file
 from settlement.service.bundles import Bundles
 from settlement.service.deliveries import Deliveries
 from settlement.service.effects import EffectRunner
 from settlement.service.engine import Engine
+from settlement.service.exchange import Exchange
 from settlement.service.feed import FEED_RELEASE, FEED_RELEASE_SECONDS, Feed
 from settlement.service.inbox import Inbox
 from settlement.service.job_kinds import JobKind, periodic, runner_of
 from settlement.service.jobs import JobQueue
+from settlement.service.limiting import FORGET, FORGET_SECONDS, Forgetting
 from settlement.service.log import LogSettings, Sequencer
 from settlement.service.log_views import LogViews
 from settlement.service.outbox import Outbox
@@ -83,6 +87,7 @@ class Services:
     effects: EffectRunner
     outbox: Outbox
     inbox: Inbox
+    exchange: Exchange
     webhooks: Webhooks
     deliveries: Deliveries
     scheduler: Scheduler
@@ -131,6 +136,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Services:
     is not at this release.
     """
     signer = _signer(settings)
+    seal = _seal_key(settings)
     rails = rails_of(settings)
     db = open_database(settings.database, clock)
     try:
@@ -138,14 +144,18 @@ def build(settings: Settings, clock: Clock | None = None) -> Services:
             raise MigrationRefused(
                 f"the database lacks migration {pending[0]}: run `settlement migrate`"
             )
-        return _connect(settings, db, signer, rails)
+        return _connect(settings, db, signer, seal, rails)
     except BaseException:
         db.close()
         raise
 
 
 def _connect(
-    settings: Settings, db: Database, signer: Signer | None, rails: Mapping[str, Rail]
+    settings: Settings,
+    db: Database,
+    signer: Signer | None,
+    seal: SealKey | None,
+    rails: Mapping[str, Rail],
 ) -> Services:
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     rules = rules_of(settings)
@@ -163,6 +173,7 @@ def _connect(
     effects = EffectRunner(db, engine, jobs, rails, owner=owner)
     outbox = Outbox(db)
     inbox = Inbox(db, engine, jobs, _inbounds(settings), owner=owner)
+    exchange = Exchange(db, engine, seal)
     loopback = settings.webhooks_to_loopback
     asked = Sender(allow_loopback_http=loopback, seconds=_WEBHOOK_ASKED_SECONDS)
     deliveries = Deliveries(db, Sender(allow_loopback_http=loopback), owner=owner)
@@ -173,6 +184,8 @@ def _connect(
     loops = [
         *_loops(effects, inbox, outbox, sequencer, deliveries),
         *_kind_loops(kinds, runner, scheduler),
+        # By the clock: no commit makes an intent due.
+        Loop(name="exchange", step=exchange.step, wakes=_never),
     ]
     return Services(
         settings=settings,
@@ -188,6 +201,7 @@ def _connect(
         effects=effects,
         outbox=outbox,
         inbox=inbox,
+        exchange=exchange,
         webhooks=Webhooks(db, asked),
         deliveries=deliveries,
         scheduler=scheduler,
@@ -248,7 +262,8 @@ def _job_kinds(db: Database, feed: Feed) -> list[JobKind]:
     The one place to add another; take what its handler needs as a further argument.
     """
     kinds = [
-        JobKind(job_type=FEED_RELEASE, handler=feed.handle, every_seconds=FEED_RELEASE_SECONDS)
+        JobKind(job_type=FEED_RELEASE, handler=feed.handle, every_seconds=FEED_RELEASE_SECONDS),
+        JobKind(job_type=FORGET, handler=Forgetting(db).handle, every_seconds=FORGET_SECONDS),
     ]
     # It forgets the past periods of all kinds, its own too.
     entries = [*periodic(kinds), Every(job_type=PRUNE, period_seconds=PRUNE_SECONDS)]
@@ -297,4 +312,25 @@ def _signer(settings: Settings) -> Signer:
     except SigningKeyError as error:
         raise ConfigError(
             "SETTLEMENT_SIGNING_KEY_FILE", str(path), error.reason, error.advice
+        ) from error
+
+
+def _seal_key(settings: Settings) -> SealKey | None:
+    """The key that seals bids: the setting, else the file, which a sandbox makes; live never does.
+
+    Without one the server serves, and takes no bids.
+    """
+    if settings.seal_key:
+        return SealKey(parse_seal_key(settings.seal_key))
+    path = settings.seal_key_file
+    try:
+        if settings.sandbox:
+            return SealKey(open_or_create_key_file(path))
+        return SealKey(read_key_file(path)) if path.exists() else None
+    except (SigningKeyError, ValueError) as error:
+        raise ConfigError(
+            "SETTLEMENT_SEAL_KEY",
+            "",
+            f"it is empty, and {path} cannot stand in: {error}",
+            "Mend the file, or set the key itself.",
         ) from error

@@ -71,13 +71,14 @@ def calls(live: World) -> list[Call]:
         "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
         "{index}": "0",
     }
+    filled["{intent_id}"] = live.deals["awarded"]["intent_id"]
     listed = [*_reads(), *_writes(live), *_money(live), *_mandates(live)]
-    listed += [*_webhooks(), *_keys(live)]
+    listed += [*_webhooks(), *_keys(live), *_intents(live)]
     return [_fill(call, filled) for call in listed]
 
 
 def _fill(call: Call, filled: dict[str, str]) -> Call:
-    path = call.route
+    path = call.path
     for name, value in filled.items():
         path = path.replace(name, value)
     members = {f.name: getattr(call, f.name) for f in call.__dataclass_fields__.values()}
@@ -246,6 +247,33 @@ def _webhooks() -> list[Call]:
         _post(f"{one}/rotate", {}, who="owner"),
         _post(f"{one}/replay", {}, who="owner"),
         Call("DELETE", one, one, body={}, who="owner"),
+    ]
+
+
+def _intents(live: World) -> list[Call]:
+    one = "/protocol/intents/{intent_id}"
+    wish = {"client_id": live.agents["buyer"].agent_id, "capability": "x", "budget_usd": 100}
+    return [
+        _post(
+            "/protocol/intents",
+            wish,
+            actor="client_id",
+            amounts=("budget_usd",),
+            required=("capability", "budget_usd"),
+        ),
+        get(one),
+        _post(f"{one}/close", {}, who="buyer"),
+        get(f"{one}/reveal", "buyer"),
+        Call(
+            "POST",
+            f"{one}/bids",
+            f"/protocol/intents/{live.deals['wanted']['intent_id']}/bids",
+            {"agent_id": live.agents["seller"].agent_id, "price_usd": 10, "delivery_hours": 5},
+            who="seller",
+            actor="agent_id",
+            amounts=("price_usd",),
+            required=("price_usd", "delivery_hours"),
+        ),
     ]
 
 

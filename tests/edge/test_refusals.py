@@ -155,6 +155,8 @@ UNKNOWN_IN_PATH = {
     "/protocol/deals/{deal_id}/replay": "deal_not_found",
     "/protocol/merkle/deal/{deal_id}/proof": "deal_not_found",
     "/pay/{deal_id}": "deal_not_found",
+    "/protocol/intents/{intent_id}": "intent_not_found",
+    "/protocol/intents/{intent_id}/reveal": "intent_not_found",
     "/protocol/reputation/{agent_id}": "agent_not_found",
     "/protocol/fee-tiers/{agent_id}": "agent_not_found",
     "/protocol/agents/{agent_id}/balances": "agent_not_found",

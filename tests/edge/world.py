@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from settlement.wiring import Services
 
+#: Counted like every call, but met by none: a suite is a flood from one address.
+WIDE = "all=1000000/100000"
 MANDATE = {
     "max_amount_per_deal_usd": 100,
     "allowed_verticals": ["marketing"],
@@ -146,8 +148,9 @@ class World:
 
 @contextmanager
 def world(directory: Path, database: str, **settings: str) -> Iterator[World]:
-    """A running world."""
+    """A running world, where nobody meets a limit unless the settings say so."""
     with ExitStack() as stack:
+        settings = {"SETTLEMENT_RATE_LIMITS": WIDE, **settings}
         services = stack.enter_context(house(directory, database, None, **settings))
         services.start()
         app = create_app(services)
@@ -168,6 +171,13 @@ def settle_in(live: World) -> None:
     paid = live.deals["paid"] = live.settled()
     made = live.ok("POST", "/protocol/payouts", {"deal_id": paid["deal_id"]}, who="seller")
     paid["payout_id"] = made["payout"]["payout_id"]
+    wish = {"capability": "marketing", "budget_usd": 100}
+    live.deals["wanted"] = live.ok("POST", "/protocol/intents", wish)
+    awarded = live.deals["awarded"] = live.ok("POST", "/protocol/intents", wish, who="buyer")
+    one = f"/protocol/intents/{awarded['intent_id']}"
+    offer = {"price_usd": 40, "delivery_hours": 5}
+    live.ok("POST", f"{one}/bids", offer, who="seller")
+    live.ok("POST", f"{one}/close", {}, who="buyer")
     live.deals["auto"] = live.proof()
     live.deals["mandate"] = live.ok("POST", "/protocol/mandates", MANDATE, who="buyer")
     # Its own agent: a destination this server cannot pay would make the seller's payouts wait.
@@ -175,8 +185,8 @@ def settle_in(live: World) -> None:
     body = {"rail": "ACH", "address": "12345678"}
     live.deals["destination"] = live.ok("POST", "/protocol/payout-destinations", body, who="owner")
     # Nobody listens there, and the one event it asks for never happens here.
-    wish = {"url": "http://127.0.0.1:9/hook", "events": ["mandate.created"]}
-    live.deals["hook"] = live.ok("POST", "/protocol/webhooks", wish, who="owner")
+    hook = {"url": "http://127.0.0.1:9/hook", "events": ["mandate.created"]}
+    live.deals["hook"] = live.ok("POST", "/protocol/webhooks", hook, who="owner")
     # Its own agent: its second key is rotated and revoked in passing.
     live.register("keeper")
     live.deals["key"] = live.ok("POST", "/protocol/keys", {"name": "second"}, who="keeper")

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from settlement.core import errors
+from settlement.core.auction import SLA_UNKNOWN
 from settlement.core.clock import time_text, window_start
 from settlement.core.ids import SequenceIds
+from settlement.core.intent_rows import IntentView
 from settlement.core.operation import Context, Rules
 from settlement.core.operations import Go, ProofPack, RecordPayment, RecordReceipt, Settle
 from settlement.core.operations._common import empty_deal
@@ -36,6 +38,7 @@ from tests.support.books import Books
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from settlement.core.intent_rows import Bid, BidReveal, Intent
     from settlement.core.mandate_rows import Mandate
     from settlement.core.operation import Decision, Operation
     from settlement.core.rows import Account, Deal, Effect, Event, Payout
@@ -90,6 +93,9 @@ class World:
     scores: dict[tuple[str, str], int]
     claims: dict[tuple[str, str, str], Any]
     jobs: list[Any]
+    intents: dict[str, Intent]
+    bids: list[Bid]
+    reveals: list[BidReveal]
     books: Books
     steps: int = 0
 
@@ -162,6 +168,14 @@ class World:
             state.parties[deal_id] = frozenset((a, r) for d, a, r in self.parties if d == deal_id)
         state.proofs.update({key: self.proofs.get(key, 0) for key in needs.proofs})
         state.scores.update({key: self.scores.get(key, 5000) for key in needs.scores})
+        state.on_time.update(dict.fromkeys(needs.on_time, SLA_UNKNOWN))
+        for intent_id in needs.intents:
+            intent = self.intents.get(intent_id)
+            count = sum(bid.intent_id == intent_id for bid in self.bids)
+            view = IntentView(intent=intent, bid_count=count) if intent is not None else None
+            state.intents[intent_id] = view
+        for intent_id in needs.bids:
+            state.bids[intent_id] = tuple(b for b in self.bids if b.intent_id == intent_id)
 
     def _head(self, deal_id: str) -> ChainHead:
         chain = self.books.chains[deal_id]
@@ -234,6 +248,10 @@ class World:
             assert proof.n == self.proofs.get(proof.deal_id, 0)
             self.proofs[proof.deal_id] = proof.n + 1
         self.jobs.extend(writes.jobs)
+        for intent in (*writes.intents_new, *writes.intents_changed):
+            self.intents[intent.intent_id] = intent
+        self.bids.extend(writes.bids)
+        self.reveals.extend(writes.bid_reveals)
         for claim in writes.claims:
             self.claims[claim.scope, claim.operation, claim.key] = claim.outcome
         for finish in writes.claims_finished:
@@ -395,6 +413,9 @@ def new_world(*, agents: Iterable[Agent] = (), **rules: Any) -> World:
         scores={},
         claims={},
         jobs=[],
+        intents={},
+        bids=[],
+        reveals=[],
         books=Books(),
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from settlement.core.bids import parse_seal_key
 from settlement.core.errors import SettlementError
 from settlement.core.ids import check_slug
 from settlement.core.money import Asset
@@ -130,6 +131,13 @@ def webhook_secret(text: str) -> str:
             secret_bytes(text)
     except SettlementError:
         raise ValueError("after whsec_ it must be base64") from None
+    return text
+
+
+def seal_key(text: str) -> str:
+    """32 bytes in base64; empty stays empty."""
+    if text:
+        parse_seal_key(text)
     return text
 
 

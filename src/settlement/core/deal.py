@@ -51,6 +51,8 @@ TRANSITIONS: Final[Mapping[str, Transition]] = {
             targets=(_S.PROOF_READY,),
             makes_deals=True,
         ),
+        Transition(operation="place_bid", sources=(_S.CREATED,)),
+        Transition(operation="close_intent", sources=(_S.CREATED,)),
         Transition(operation="verify", sources=_BEFORE_SETTLING),
         Transition(
             operation="go",

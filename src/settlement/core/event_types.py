@@ -37,6 +37,8 @@ class EventType:
     optional: _Members = field(default_factory=dict)
     #: the payload member that is the envelope's amount.
     amount: str | None = None
+    #: the envelope's amount is zero: the event is about money that it must not tell.
+    untold: bool = False
     #: a caller may append it as a statement of its own, with any exact payload.
     from_callers: bool = False
 
@@ -211,6 +213,51 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         EventType(name="REFUNDED", optional=_ENDING, amount="amount_minor"),
         EventType(name="DEAL_CANCELLED", optional=_ENDING),
         EventType(name="HOLD_EXPIRED", optional=_ENDING, amount="amount_minor"),
+        EventType(
+            name="INTENT_CREATED",
+            members={
+                "asset": _TEXT,
+                "intent_id": _TEXT,
+                "client": _TEXT,
+                "capability_hash": _TEXT,
+                "requirements_hash": _TEXT,
+                "budget_commitment": _TEXT,
+                "deadline_hours": _INT,
+                "closes_at": _TEXT,
+            },
+        ),
+        EventType(
+            name="BID_RECEIVED",
+            members={
+                "intent_id": _TEXT,
+                "bid_id": _TEXT,
+                "agent_id": _TEXT,
+                "commitment": _TEXT,
+            },
+            untold=True,
+        ),
+        EventType(
+            name="INTENT_CLOSED",
+            members={"intent_id": _TEXT, "bid_count": _INT, "bids": _LIST},
+        ),
+        EventType(
+            name="INTENT_AWARDED",
+            members={
+                "asset": _TEXT,
+                "intent_id": _TEXT,
+                "bid_id": _TEXT,
+                "seller": _TEXT,
+                "buyer": _TEXT,
+                "price_minor": _INT,
+                "delivery_hours": _INT,
+                "due_at": _TEXT,
+            },
+            amount="price_minor",
+        ),
+        EventType(
+            name="BIDS_REVEALED",
+            members={"intent_id": _TEXT, "bid_count": _INT, "reveal_hash": _TEXT},
+        ),
         EventType(
             name="MANDATE_CREATED",
             members={

@@ -77,7 +77,7 @@ class Chain:
         payload["authority"] = actor.authority
         problem = known.problem(payload)
         assert problem is None, f"{event_type}: {problem}"
-        amount = payload.get(known.amount) if known.amount else None
+        amount = payload.get(known.amount) if known.amount else 0 if known.untold else None
         asset = payload.get("asset") if amount is not None else None
         return self.link(
             Submitted(

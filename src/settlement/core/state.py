@@ -11,7 +11,7 @@ Change colour: red.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from settlement.core.accounts import apply_transfers
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from settlement.core.api_keys import ApiKey
+    from settlement.core.intent_rows import Bid, IntentView
     from settlement.core.mandate_rows import Mandate
     from settlement.core.rows import (
         Account,
@@ -64,7 +65,8 @@ class Needs:
     destinations: (owner, destination id or None for all of the owner's, newest first).
     settlements: with its payees. parties, latest_proof_n: per deal id.
     known_receipts: (receipt_digest, authority). events: by event id.
-    scores: (agent id, asset), the OCS of a seller in hundredths.
+    scores: (agent id, asset), the OCS of a seller in hundredths. on_time: a seller's punctuality
+    in parts per million. intents: by intent id, with the count of bids. bids: all of an intent.
     """
 
     accounts: tuple[tuple[str, str], ...] = ()
@@ -82,6 +84,9 @@ class Needs:
     proofs: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     scores: tuple[tuple[str, str], ...] = ()
+    on_time: tuple[str, ...] = ()
+    intents: tuple[str, ...] = ()
+    bids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +154,9 @@ class State:
     proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
     scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
+    on_time: Loaded[str, int] = field(default_factory=Loaded)
+    intents: Loaded[str, IntentView | None] = field(default_factory=Loaded)
+    bids: Loaded[str, tuple[Bid, ...]] = field(default_factory=Loaded)
     #: (agent, asset) -> its keys in `volumes`, as of when there were `_indexed` of them.
     _windows: dict[tuple[str, str], list[tuple[str, str, str]]] = field(default_factory=dict)
     _indexed: int = 0
@@ -176,6 +184,7 @@ class State:
             )
         for proof in writes.proofs:
             self.proofs[proof.deal_id] = proof.n + 1
+        self._apply_exchange(writes)
 
     def _apply_rows(self, writes: WriteSet) -> None:
         for deal in (*writes.deals_new, *writes.deals_changed):
@@ -212,6 +221,18 @@ class State:
                     total_minor=entry.total_minor,
                     before_window_minor=self.volumes[key].before_window_minor,
                 )
+
+    def _apply_exchange(self, writes: WriteSet) -> None:
+        for bid in writes.bids:
+            view = self.intents[bid.intent_id]
+            assert view is not None, "a bid is for an intent that was loaded"
+            self.intents[bid.intent_id] = replace(view, bid_count=bid.n + 1)
+            if bid.intent_id in self.bids:
+                self.bids[bid.intent_id] = (*self.bids[bid.intent_id], bid)
+        for intent in writes.intents_changed:
+            view = self.intents[intent.intent_id]
+            assert view is not None, "an intent that changes was loaded"
+            self.intents[intent.intent_id] = replace(view, intent=intent)
 
     def _apply_parties(self, parties: Iterable[Party]) -> None:
         for party in parties:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from settlement.core.actor_keys import ActorKey
     from settlement.core.api_keys import ApiKey
+    from settlement.core.intent_rows import Bid, BidReveal, Intent
+    from settlement.core.limit_rows import LimitRow
     from settlement.core.mandate_rows import Mandate
     from settlement.core.rows import (
         Account,
@@ -84,6 +86,10 @@ class WriteSet:
     deals_new: list[Deal] = field(default_factory=list)
     deals_changed: list[Deal] = field(default_factory=list)
     parties: list[Party] = field(default_factory=list)  # ON CONFLICT DO NOTHING
+    intents_new: list[Intent] = field(default_factory=list)
+    bids: list[Bid] = field(default_factory=list)
+    intents_changed: list[Intent] = field(default_factory=list)
+    bid_reveals: list[BidReveal] = field(default_factory=list)  # after the close of their intent
     proofs: list[Proof] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     accounts_new: list[Account] = field(default_factory=list)
@@ -103,6 +109,7 @@ class WriteSet:
     outbox: list[OutboxRow] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     claims_finished: list[ClaimFinish] = field(default_factory=list)
+    limits: list[LimitRow] = field(default_factory=list)
 
     def extend(self, other: WriteSet) -> None:
         """Append another decision's rows, keeping order."""

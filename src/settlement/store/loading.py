@@ -36,6 +36,7 @@ from settlement.core.rows import (
 )
 from settlement.core.state import ChainHead, ReceiptSummary, SettlementView, VolumePoint
 from settlement.store.agents import counting_outcomes
+from settlement.store.exchange import load_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,7 +78,8 @@ def load_needs(tx: Tx, needs: Needs, state: State) -> None:
     _destinations(tx, needs.destinations, state)
     _settlements(tx, needs.settlements, state)
     _deal_parts(tx, needs, state)
-    for agent_id, asset in needs.scores:  # only deals whose policy asks for one
+    load_exchange(tx, needs, state)
+    for agent_id, asset in needs.scores:  # bidders, and deals whose policy asks for one
         outcomes = counting_outcomes(tx, agent_id, asset)
         state.scores[agent_id, asset] = score_hundredths(outcomes)
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from settlement.core import rows
+from settlement.core import intent_rows, rows
 from settlement.core.actor_keys import ActorKey
 from settlement.core.api_keys import ApiKey
+from settlement.core.limit_rows import LimitRow
 from settlement.core.mandate_rows import Mandate
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ _ACTOR_KEY: Final = _insert("actor_key_insert", ActorKey)
 _DEAL: Final = _insert("deal_insert", rows.Deal, "deal_id")
 _PARTY: Final = _insert("party_insert", rows.Party, "deal_id", "agent_id", "role")
 _PROOF: Final = _insert("proof_insert", rows.Proof)
+_INTENT: Final = _insert("intent_insert", intent_rows.Intent, "intent_id")
+_BID: Final = _insert("bid_insert", intent_rows.Bid, "intent_id", "n")
+_BID_REVEAL: Final = _insert("bid_reveal_insert", intent_rows.BidReveal)
 _RECEIPT: Final = _insert("receipt_insert", rows.Receipt, "receipt_digest", "authority")
 _ACCOUNT: Final = _insert("account_insert", rows.Account, "ref", "asset")
 _EVENT: Final = _insert("event_insert", rows.Event)
@@ -120,6 +124,12 @@ KEY_CHANGE: Final = (
     "expected_status",
 )
 FINISH: Final = ("outcome", "finished_at", "scope", "operation", "key")
+#: All that a close changes of an intent.
+INTENT_CHANGE: Final = (
+    *("state", "closed_at", "winner_bid_id", "winner_agent_id", "winning_minor", "due_at"),
+    "intent_id",
+)
+LIMIT: Final = _names(LimitRow)
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
@@ -130,6 +140,8 @@ _effect_change: Final = attrgetter(
 )
 _key_change: Final = attrgetter(*(f"key.{name}" for name in KEY_CHANGE[:-1]), KEY_CHANGE[-1])
 _finish: Final = attrgetter(*FINISH)
+_intent_change: Final = attrgetter(*INTENT_CHANGE)
+_limit: Final = attrgetter(*LIMIT)
 
 
 def statements(writes: WriteSet) -> Iterator[Statement]:
@@ -144,6 +156,11 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_DEAL, deals_new)
     yield from _set("deal_update", DEAL_CHANGE, [_deal_change(d) for d in deals_changed])
     yield from _put(_PARTY, writes.parties)
+    yield from _put(_INTENT, writes.intents_new)
+    yield from _put(_BID, writes.bids)
+    intents = [_intent_change(i) for i in writes.intents_changed]
+    yield from _set("intent_update", INTENT_CHANGE, intents)
+    yield from _put(_BID_REVEAL, writes.bid_reveals)
     yield from _put(_PROOF, writes.proofs)
     yield from _put(_RECEIPT, writes.receipts)
     yield from _put(_ACCOUNT, writes.accounts_new)
@@ -165,6 +182,8 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_OUTBOX, writes.outbox)
     yield from _put(_CLAIM, writes.claims)
     yield from _finishes(writes.claims_finished)
+    limits = sorted(map(_limit, writes.limits))
+    yield from _set("limit_write", LIMIT, limits)
 
 
 def _put(table: _Insert, values: Sequence[Any]) -> Iterator[Statement]:

@@ -8,10 +8,13 @@ Does not: hold anything between two decisions.
 from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
 from settlement.core.operations.auto_go import AutoGo
+from settlement.core.operations.close_intent import CloseIntent
+from settlement.core.operations.create_intent import CreateIntent
 from settlement.core.operations.go import Go
 from settlement.core.operations.mandates import CreateMandate, RevokeMandate
 from settlement.core.operations.outcome import RailOutcome
 from settlement.core.operations.payout import RequestPayout
+from settlement.core.operations.place_bid import PlaceBid
 from settlement.core.operations.proof_pack import ProofPack
 from settlement.core.operations.receipt import RecordReceipt
 from settlement.core.operations.record_charge import RecordCharge
@@ -23,9 +26,12 @@ from settlement.core.operations.settle import Settle, Split
 __all__ = [
     "AppendEvent",
     "AutoGo",
+    "CloseIntent",
+    "CreateIntent",
     "CreateKey",
     "CreateMandate",
     "Go",
+    "PlaceBid",
     "ProofPack",
     "RailOutcome",
     "RecordCharge",

@@ -1,6 +1,6 @@
 """The derived idempotency keys of the once-per-deal operations (spec §6.1).
 
-For: `call()` of go, settle and payout, and whoever takes a payout's claim on a payee's behalf.
+For: `call()` of go, settle, payout and close, and whoever takes a payout's claim for a payee.
 Guarantees: one deal, one verb (and for a payout one payee) has one key, whoever asks.
 Does not: know claims; the engine stores them.
 
@@ -27,3 +27,12 @@ def payout_key(deal_id: str, payee: str) -> DerivedKey:
     """The key of one payee's payout."""
     digest = idempotency_key(deal_id, "payout", {"to": payee})
     return DerivedKey(deal_id=deal_id, operation="payout", key=digest.wire, digest=digest.full)
+
+
+@lru_cache(maxsize=4096)
+def close_key(deal_id: str, intent_id: str) -> DerivedKey:
+    """The key of an intent's close, whoever closes it."""
+    digest = idempotency_key(deal_id, "close_intent", {"intent_id": intent_id})
+    return DerivedKey(
+        deal_id=deal_id, operation="close_intent", key=digest.wire, digest=digest.full
+    )

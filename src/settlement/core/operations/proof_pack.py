@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from settlement.core.canonical import sha256_hex
 from settlement.core.clock import DAY_US, time_text
 from settlement.core.deal import check_transition
-from settlement.core.errors import PartyMismatch
+from settlement.core.errors import AwardRequired, PartyMismatch
 from settlement.core.events import Actor
 from settlement.core.hashes import ScopeTerms, proof_digest, scope_digest, scope_lock_hash
 from settlement.core.ids import AgentId, DealId, check_hash, check_name, check_slug
@@ -126,6 +126,9 @@ class ProofPack:
             self._check_party(deal, seller_id)
             # 11 state
             check_transition(deal, self.name)
+            if deal.intent_id is not None and not deal.price_minor:
+                # Else a pack at any price could take the deal before its bids are opened.
+                raise AwardRequired(deal_id=deal.deal_id, intent_id=deal.intent_id)
         # 12 amount
         price_minor = self._price(deal, ctx)
 
@@ -184,6 +187,10 @@ class ProofPack:
         if not deal.open and not self.principal.is_operator and own != deal.seller_id:
             raise PartyMismatch(deal_id=deal.deal_id)
         if deal.seller_id is not None and seller_id != deal.seller_id:
+            raise PartyMismatch(deal_id=deal.deal_id)
+        awarded = deal.intent_id is not None and bool(deal.seller_label)
+        if awarded and deal.seller_id is None and self.agent_username != deal.seller_label:
+            # An award to a name that is no agent is that name's, and nobody else's.
             raise PartyMismatch(deal_id=deal.deal_id)
 
     def _price(self, deal: Deal | None, ctx: Context) -> int:

@@ -19,13 +19,14 @@ from settlement.core.errors import (
     CursorMalformed,
     DealNotFound,
     HookNotFound,
+    IntentNotFound,
     KeyNotFound,
     MalformedId,
     MandateNotFound,
     PayoutNotFound,
     TreeSizeUnknown,
 )
-from settlement.core.ids import HookId, KeyId, MandateId, PayoutId, check_name
+from settlement.core.ids import HookId, IntentId, KeyId, MandateId, PayoutId, check_name
 
 if TYPE_CHECKING:
     from settlement.edge.http.request import EdgeRequest
@@ -60,6 +61,14 @@ def payout_in_path(text: str) -> str:
         return str(PayoutId.parse(text))
     except MalformedId:
         raise PayoutNotFound(payout_id=_shown(text)) from None
+
+
+def intent_in_path(text: str) -> str:
+    """An intent id; raises IntentNotFound for what cannot be one."""
+    try:
+        return str(IntentId.parse(text))
+    except MalformedId:
+        raise IntentNotFound(intent_id=_shown(text)) from None
 
 
 def hook_in_path(text: str) -> str:

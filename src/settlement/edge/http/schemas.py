@@ -148,6 +148,21 @@ class PayoutBody(Body, kw_only=True, frozen=True):
     destination_id: str | None = None
 
 
+class IntentBody(Body, kw_only=True, frozen=True):
+    client_id: str | None = None
+    capability: str
+    budget_usd: Amount
+    deadline_hours: int = 24
+    requirements: Any = None
+
+
+class BidBody(Body, kw_only=True, frozen=True):
+    agent_id: str | None = None
+    price_usd: Amount
+    delivery_hours: int
+    message: str = ""
+
+
 class BundleBody(Body, kw_only=True, frozen=True):
     """Any bundle; what it must hold is what the check says."""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from settlement.edge.worker import Worker
     from settlement.service.bundles import Bundles
     from settlement.service.engine import Engine
+    from settlement.service.exchange import Exchange
     from settlement.service.inbox import Inbox
     from settlement.service.log_views import LogViews
     from settlement.service.webhooks import Webhooks
@@ -48,6 +49,8 @@ class HttpServices(Protocol):
     def worker(self) -> Worker: ...
     @property
     def rails(self) -> Mapping[str, object]: ...
+    @property
+    def exchange(self) -> Exchange: ...
     @property
     def inbox(self) -> Inbox: ...
     @property

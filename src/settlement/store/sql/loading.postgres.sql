@@ -41,8 +41,8 @@ SELECT * FROM agent WHERE agent_id = ANY(:ids::text[]) ORDER BY agent_id;
 -- With each key the one it succeeded, whose grace ends when it is rotated itself.
 SELECT * FROM api_key WHERE key_id = ANY(:ids::text[])
 UNION
-SELECT p.* FROM api_key AS t JOIN api_key AS p ON p.key_id = t.rotated_from
-WHERE t.key_id = ANY(:ids::text[]);
+SELECT * FROM api_key WHERE key_id = ANY(ARRAY(
+  SELECT rotated_from FROM api_key WHERE key_id = ANY(:ids::text[])));
 
 -- name: agent_by_names
 SELECT * FROM agent WHERE name = ANY(:names::text[]) ORDER BY name, agent_id;
@@ -98,3 +98,10 @@ SELECT * FROM party WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id, agent_id
 
 -- name: proof_counts
 SELECT deal_id, max(n) + 1 AS n FROM proof WHERE deal_id = ANY(:ids::text[]) GROUP BY deal_id;
+
+-- name: intent_by_ids
+SELECT i.*, (SELECT max(b.n) + 1 FROM bid AS b WHERE b.intent_id = i.intent_id) AS bid_count
+FROM intent AS i WHERE i.intent_id = ANY(:ids::text[]);
+
+-- name: bid_by_intents
+SELECT * FROM bid WHERE intent_id = ANY(:ids::text[]) ORDER BY intent_id, n;

@@ -89,3 +89,10 @@ ORDER BY deal_id, agent_id, role;
 -- name: proof_counts
 SELECT deal_id, max(n) + 1 AS n FROM proof
 WHERE deal_id IN (SELECT value FROM json_each(:ids)) GROUP BY deal_id;
+
+-- name: intent_by_ids
+SELECT i.*, (SELECT max(b.n) + 1 FROM bid AS b WHERE b.intent_id = i.intent_id) AS bid_count
+FROM intent AS i WHERE i.intent_id IN (SELECT value FROM json_each(:ids));
+
+-- name: bid_by_intents
+SELECT * FROM bid WHERE intent_id IN (SELECT value FROM json_each(:ids)) ORDER BY intent_id, n;

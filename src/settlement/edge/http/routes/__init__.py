@@ -12,6 +12,7 @@ from settlement.edge.http.routes import (
     fees,
     go,
     idempotency,
+    intents,
     keys,
     log,
     mandates,
@@ -43,5 +44,6 @@ ALL_ROUTES = (
     *pay.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *intents.ROUTES,
     *keys.ROUTES,
 )
