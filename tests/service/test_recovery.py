@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from settlement.core.principal import Principal
+    from settlement.core.rail import RailAnswer, RailRequest
     from settlement.wiring import Services
 
 
@@ -86,14 +87,25 @@ def the_lost_day(site: Site, deals: list[dict[str, str]]) -> None:
         play.work()
 
 
-def test_replaying_every_request_after_a_restore_charges_nobody_again(site: Site) -> None:
+def test_replaying_every_request_after_a_restore_charges_nobody_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Catches a runner that sends what it finds planned: the rail would be asked for money that it
-    moved in the time that was lost."""
+    moved in the time that was lost. A rail that still knows the key would save us; one that
+    forgets keys after a day would not, so nothing may be sent at all."""
     archive, deals = yesterday(site)
     the_lost_day(site, deals)
     before = site.rail_charges()
     assert len(before) == 2 * len(deals)
     restore(archive, site.url)
+    sent: list[str] = []
+    send = SimulatedRail.send
+
+    def heard(rail: SimulatedRail, request: RailRequest) -> RailAnswer:
+        sent.append(request.obligation_key)
+        return send(rail, request)
+
+    monkeypatch.setattr(SimulatedRail, "send", heard)
     with site.open() as services:
         services.engine.start()
         play = Play(services)
@@ -109,6 +121,7 @@ def test_replaying_every_request_after_a_restore_charges_nobody_again(site: Site
         play.work()
         assert {replay_deal(services.db, deal["deal_id"])["verdict"] for deal in deals} == {"clean"}
         assert run_audit(services.db).clean
+    assert sent == []
     assert site.rail_charges() == before
 
 

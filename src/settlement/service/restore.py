@@ -144,15 +144,22 @@ def checked(
 
 
 def install(
-    found: Checked, place: Place, operator: str, turned: Callable[[int], None] = lambda _rows: None
+    found: Checked,
+    place: Place,
+    operator: str,
+    lost_since: str | None = None,
+    turned: Callable[[int], None] = lambda _rows: None,
 ) -> Installed:
-    """Put checked rows in their place, marked as recovered. The place is held by the caller."""
+    """Put checked rows in their place, marked as recovered. The place is held by the caller.
+
+    `lost_since`: when what is lost began, if the backup is of a database that was itself restored.
+    """
     # Above what was there, too: the same backup may be restored twice, and the fences of the
     # first time are out in the world.
     epoch = max(found.manifest.recovery_epoch, place.old_epoch() or 0) + 1
 
     def finish(tx: Tx) -> None:
-        mark_recovered(tx, found.manifest, epoch=epoch, operator=operator)
+        mark_recovered(tx, found.manifest, epoch=epoch, lost_since=lost_since, operator=operator)
 
     stamp = time_text(SystemClock().now_us())
     aside = "before_" + "".join(mark for mark in stamp.lower() if mark.isalnum())
