@@ -28,6 +28,7 @@ from settlement.cli.output import (
 )
 from settlement.cli.pause import operator_name
 from settlement.core.errors import BehindCheckpoint, CheckpointDiverged
+from settlement.edge.rails import choice
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.service.log import LogSettings, Sequencer
@@ -35,7 +36,6 @@ from settlement.service.log_steps import look_at_log
 from settlement.service.reconcile import reconcile as ask_rails
 from settlement.service.recovery import record_gap
 from settlement.service.recovery import release_deliveries as release
-from settlement.wiring import rails_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def reconcile(
     """After a restore: ask each rail about every open effect, then let work go on."""
     settings = settings_from_environment(database=database)
     by = operator_name(operator)
-    rails = rails_of(settings)
+    rails = choice.rails(settings)
     try:
         with opened(settings, must_exist=True, migrated=True) as db:
             report = ask_rails(db, rails, by)

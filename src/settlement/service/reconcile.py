@@ -105,7 +105,7 @@ def _ask(rail: Rail | None, effect: Row, report: Report) -> None:
         report.silent.append(_named(effect, why=f"there is no adapter for {effect['rail']} here"))
         return
     try:
-        answer = rail.ask(effect["kind"], rail_key(effect["obligation_key"]))
+        answer = rail.ask(effect["kind"], rail_key(effect["obligation_key"]), effect["destination"])
     except RailSilent as silence:
         report.silent.append(_named(effect, why=str(silence)))
         return
