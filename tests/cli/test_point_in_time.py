@@ -36,10 +36,10 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 def shipped(directory: Path, *, at: str | None = None) -> Path:
     """What the replica gives back: all of it, or as of a moment."""
     out = directory / f"restored-{time.monotonic_ns()}.db"
-    moment = ["-timestamp", at] if at else []
-    command = [LITESTREAM, "restore", "-config", "litestream.yml", *moment, "-o", out]
+    command = [str(LITESTREAM), "restore", "-config", "litestream.yml", "-o", str(out)]
+    command += ["-timestamp", at] if at else []
     subprocess.run(
-        [*command, directory / "settlement.db"],
+        [*command, str(directory / "settlement.db")],
         cwd=directory,
         check=False,
         capture_output=True,
