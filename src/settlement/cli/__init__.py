@@ -29,12 +29,13 @@ from settlement.cli.prove import prove_mover
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
+from settlement.cli.statement import statement
 from settlement.cli.vectors import vectors
 from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
+    "Prove": ["verify", "audit", "prove-mover", "export", "statement", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
     "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover"],
@@ -58,6 +59,7 @@ for _command in (
     audit,
     prove_mover,
     export,
+    statement,
     vectors,
     doctor,
     settings,
