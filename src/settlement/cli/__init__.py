@@ -21,6 +21,7 @@ from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
+from settlement.cli.inbox import inbox
 from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
@@ -36,7 +37,17 @@ from settlement.cli.verify import verify
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "prove-mover", "export", "statement", "vectors"],
-    "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Operate": [
+        "doctor",
+        "settings",
+        "migrate",
+        "effects",
+        "jobs",
+        "outbox",
+        "inbox",
+        "pause",
+        "resume",
+    ],
     "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover"],
 }
@@ -67,6 +78,7 @@ for _command in (
     effects,
     jobs,
     outbox,
+    inbox,
     pause,
     resume,
     agents,
