@@ -27,6 +27,7 @@ from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
 from settlement.cli.prove import prove_mover
+from settlement.cli.reconcile import accept_gap, reconcile
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
@@ -49,7 +50,7 @@ _GROUPS = {
         "resume",
     ],
     "Admit": ["agents", "keys"],
-    "Recover": ["backup", "recover"],
+    "Recover": ["backup", "recover", "reconcile", "accept-gap"],
 }
 
 
@@ -85,6 +86,8 @@ for _command in (
     keys,
     backup,
     recover,
+    reconcile,
+    accept_gap,
 ):
     app.add_command(_command)
 
