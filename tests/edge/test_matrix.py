@@ -139,11 +139,13 @@ def test_an_empty_body_is_an_empty_object(quiet: World) -> None:
 
 def test_an_id_nobody_has(quiet: World) -> None:
     """Also of well-formed ids of every kind: existence is looked at before anything is done."""
-    bodies = {(call.method, call.route): call.body for call in calls(quiet)}
+    known = {(call.method, call.route): call for call in calls(quiet)}
     for route in routes(quiet):
         if "{" not in route.path or route.access.letter is AccessClass.SIGNED:
             continue
-        response = send(quiet, route, who="seller", body=bodies.get((route.method, route.path)))
+        call = known.get((route.method, route.path))
+        body, headers = (call.body, call.headers) if call is not None else (None, {})
+        response = send(quiet, route, who="seller", body=body, headers=headers)
         if route.path in TELLS_ANYWAY:
             assert response.status_code == 200
             continue
