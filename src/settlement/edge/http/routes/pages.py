@@ -45,6 +45,7 @@ _KEPT: Final = {"Cache-Control": "public, max-age=86400"}
 @endpoint("GET", "/", access=PUBLIC, answer=promises_pages.FrontPage)
 async def front_page(request: EdgeRequest) -> ASGIResponse:
     """Where everything is."""
+    request.count()
     url = request.services.settings.base_url
     links = {
         name: f"{url}{path}"
@@ -65,6 +66,7 @@ async def front_page(request: EdgeRequest) -> ASGIResponse:
 @endpoint("GET", "/problems/{code:str}", access=PUBLIC, answer=promises_pages.ProblemPage)
 async def problem_page(request: EdgeRequest, code: FromPath[str]) -> ASGIResponse:
     """What a problem's `type` means, and what to do about it."""
+    request.count()
     leaf = BY_CODE.get(code)
     if leaf is None:
         raise RouteNotFound(path=request.scope["path"])
