@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from settlement.config import readers
 from settlement.config.exchange import ExchangeSettings
 from settlement.config.limits import LimitSettings
+from settlement.config.observing import ObservingSettings
 from settlement.config.table import (
     SIMULATED,
     FeedSettings,
@@ -62,6 +63,7 @@ RAILS: Final = frozenset({SIMULATED})
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
+    ObservingSettings,
     ExchangeSettings,
     LimitSettings,
     FeedSettings,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from settlement.core.operation import Rules
     from settlement.edge.worker import Worker
     from settlement.service.bundles import Bundles
+    from settlement.service.deliveries import Deliveries
     from settlement.service.engine import Engine
     from settlement.service.exchange import Exchange
     from settlement.service.inbox import Inbox
@@ -43,6 +44,8 @@ class HttpServices(Protocol):
     def log_views(self) -> LogViews: ...
     @property
     def webhooks(self) -> Webhooks: ...
+    @property
+    def deliveries(self) -> Deliveries: ...
     @property
     def signer(self) -> Signer | None: ...
     @property
