@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from litestar.types import Message, Receive, Scope, Send
 
 # Half as many series: when a counter was made is told by `process_start_time_seconds` well enough.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves this one out
 
 PREFIX: Final = "settlement_http"
 _FAULT: Final = 500
