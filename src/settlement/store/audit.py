@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from settlement.store.database import Row, Tx
 
 PAGE_ROWS: Final = 1_000
+T = TypeVar("T")
 
 
 class AuditReader:
@@ -46,11 +47,16 @@ class AuditReader:
             self._kept[query] = self._tx.all(query)
         return self._kept[query]
 
-    def stream(self, query: str, **start: Any) -> Iterator[Row]:
-        """Every row of a paged query, in the order of its key; `start` names the key's columns."""
+    def stream(
+        self, query: str, fixed: Mapping[str, Any] | None = None, **start: Any
+    ) -> Iterator[Row]:
+        """Every row of a paged query, in the order of its key; `start` names the key's columns.
+
+        `fixed`: what the query asks for beside its place.
+        """
         after, digest = dict(start), hashlib.sha256()
         while True:
-            rows = self._tx.all(query, limit=PAGE_ROWS, **after)
+            rows = self._tx.all(query, limit=PAGE_ROWS, **after, **(fixed or {}))
             for row in rows:
                 digest.update(json.dumps(list(row.values())).encode() + b"\n")
                 yield row
@@ -59,6 +65,10 @@ class AuditReader:
                 break
             after = {name: rows[-1][name] for name in start}
         self._digests[query] = digest.hexdigest()
+
+    def on_snapshot(self, read: Callable[[Tx], T]) -> T:
+        """What another part reads, on the same snapshot."""
+        return read(self._tx)
 
     def input_hash(self) -> str:
         """A digest of everything streamed to its end, and of the size of every table."""
