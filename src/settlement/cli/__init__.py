@@ -31,12 +31,13 @@ from settlement.cli.reconcile import accept_gap, reconcile
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
+from settlement.cli.statement import statement
 from settlement.cli.vectors import vectors
 from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
+    "Prove": ["verify", "audit", "prove-mover", "export", "statement", "vectors"],
     "Operate": [
         "doctor",
         "settings",
@@ -70,6 +71,7 @@ for _command in (
     audit,
     prove_mover,
     export,
+    statement,
     vectors,
     doctor,
     settings,

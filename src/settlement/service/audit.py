@@ -25,6 +25,7 @@ from settlement.service import (
     audit_deals,
     audit_ledger,
     audit_runs,
+    statements,
 )
 from settlement.service.audit_base import AuditContext, Check, Skip
 from settlement.service.audit_runs import audited_to
@@ -46,6 +47,7 @@ CHECKS: Final[tuple[Check, ...]] = tuple(
             *audit_chain.CHECKS,
             *audit_conduct.CHECKS,
             *audit_runs.CHECKS,
+            *statements.CHECKS,
         ),
         key=lambda check: check.number,
     )

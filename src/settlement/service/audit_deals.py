@@ -192,6 +192,5 @@ CHECKS: Final = (
         run=by_query("audit_ruling_broken", "audit_ruling_invented"),
         needs="dispute",
     ),
-    not_yet(36, "a statement remade at its head is identical", "there are no statements yet"),
     not_yet(44, "bonds follow their rule", "there are no bonds yet"),
 )
