@@ -33,6 +33,7 @@ from settlement.cli.output import (
     settings_from_environment,
 )
 from settlement.cli.pause import operator_name
+from settlement.service import verdict
 from settlement.service.audit import CHECKS, SINCE, Status, Watcher, run_audit
 from settlement.service.audit_base import AuditContext
 from settlement.service.audit_runs import record_run, report_hash
@@ -100,6 +101,10 @@ def audit(  # noqa: PLR0913  # one parameter per option
         emit({**report.document(), "report_hash": report_hash(report), "recorded": record})
     else:
         _show(report, only_failed=only_failed)
+    if (
+        database is None and archive is None
+    ):  # of the books that are served, not of a copy somebody looks into
+        _leave_verdict(settings, report)
     return EXIT_OK if report.clean else EXIT_NO
 
 
@@ -119,6 +124,15 @@ def _audit_archive(archive: Path, context: AuditContext) -> AuditReport:
         watch = Progress(turned=bar.turned)
         with checked(archive, context.public_keys, None, watch, bar.watcher()) as found:
             return found.audit
+
+
+def _leave_verdict(settings: Settings, report: AuditReport) -> None:
+    """For `/metrics`. Who may read the books need not be able to write beside them."""
+    try:
+        verdict.leave(settings.audit_file, report)
+    except OSError as error:
+        why = f"the verdict was not left in {settings.audit_file}: {error.strerror}"
+        notes().print(f"[dim]{escape(why)}[/]")
 
 
 def known_outside(settings: Settings) -> AuditContext:

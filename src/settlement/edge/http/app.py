@@ -19,7 +19,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from settlement import __version__
-from settlement.edge.http import problems
+from settlement.edge.http import counters, problems
 from settlement.edge.http.auth import ACCESS_OPT, KEY_IGNORED, KeyRing, admit
 from settlement.edge.http.limiter import Limiter, rate_headers
 from settlement.edge.http.metrics import metrics_config
@@ -69,7 +69,10 @@ def create_app(services: HttpServices) -> Litestar:
                 "limiter": Limiter(settings.limits, max(1, settings.rate_processes)),
             }
         ),
-        on_startup=[lambda: services.engine.add_listener(ring.committed)],
+        on_startup=[
+            lambda: services.engine.add_listener(ring.committed),
+            lambda: services.engine.add_listener(counters.committed),
+        ],
         on_shutdown=[threads.close],
         logging_config=None,  # the process configures logging, not the framework
         debug=False,
