@@ -22,6 +22,7 @@ from settlement.core.operations import (
     Go,
     ProofPack,
     RecordReceipt,
+    Refund,
     RequestPayout,
     RevokeMandate,
     Settle,
@@ -210,6 +211,14 @@ class Play:
         """The payee asks for the net."""
         return self._do(
             RequestPayout(principal=payee, deal_id=deal["deal_id"], agent_id=str(payee.agent_id))
+        )
+
+    def refund(
+        self, deal: dict[str, Any], by: Principal, amount_minor: int | None = None, key: str = "r1"
+    ) -> dict[str, Any]:
+        """Money goes back; a rail is asked by the next `work`."""
+        return self._do(
+            Refund(principal=by, sent_key=key, deal_id=deal["deal_id"], amount_minor=amount_minor)
         )
 
     def misbehave(self, does: str, match: str) -> None:

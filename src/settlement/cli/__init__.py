@@ -21,23 +21,36 @@ from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
+from settlement.cli.inbox import inbox
 from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
 from settlement.cli.prove import prove_mover
+from settlement.cli.reconcile import accept_gap, reconcile
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
+from settlement.cli.statement import statement
 from settlement.cli.vectors import vectors
 from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
-    "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Prove": ["verify", "audit", "prove-mover", "export", "statement", "vectors"],
+    "Operate": [
+        "doctor",
+        "settings",
+        "migrate",
+        "effects",
+        "jobs",
+        "outbox",
+        "inbox",
+        "pause",
+        "resume",
+    ],
     "Admit": ["agents", "keys"],
-    "Recover": ["backup", "recover"],
+    "Recover": ["backup", "recover", "reconcile", "accept-gap"],
 }
 
 
@@ -58,6 +71,7 @@ for _command in (
     audit,
     prove_mover,
     export,
+    statement,
     vectors,
     doctor,
     settings,
@@ -65,12 +79,15 @@ for _command in (
     effects,
     jobs,
     outbox,
+    inbox,
     pause,
     resume,
     agents,
     keys,
     backup,
     recover,
+    reconcile,
+    accept_gap,
 ):
     app.add_command(_command)
 

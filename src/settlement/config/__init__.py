@@ -20,8 +20,10 @@ from settlement.config import readers
 from settlement.config.exchange import ExchangeSettings
 from settlement.config.limits import LimitSettings
 from settlement.config.observing import ObservingSettings
+from settlement.config.stripe import StripeSettings, find_missing
 from settlement.config.table import (
     SIMULATED,
+    STRIPE,
     FeedSettings,
     LogFormat,
     LogKeySettings,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIMULATED",
+    "STRIPE",
     "ConfigError",
     "LogFormat",
     "LogLevel",
@@ -58,12 +61,13 @@ __all__ = [
 
 PREFIX: Final = "SETTLEMENT_"
 #: Rails this version can drive. A real one is added here with its adapter.
-RAILS: Final = frozenset({SIMULATED})
+RAILS: Final = frozenset({SIMULATED, STRIPE})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
     ObservingSettings,
+    StripeSettings,
     ExchangeSettings,
     LimitSettings,
     FeedSettings,
@@ -92,6 +96,8 @@ class Settings(
                 f"this version has no such rail; it has {', '.join(sorted(RAILS))}",
                 "Choose one of those.",
             )
+        if self.rail == STRIPE and (missing := find_missing(self)):
+            raise ConfigError(missing.setting, "", missing.reason, missing.advice)
         if self.batch_limit > self.queue_limit:
             raise ConfigError(
                 "SETTLEMENT_BATCH_LIMIT",

@@ -4,10 +4,14 @@ For: the worker, which calls `step`. A step takes a batch of jobs through three 
 rails called between the first two: leased and marked sent; recorded by the engine; finished.
 Guarantees: an effect is marked `sent`, committed, before its rail is called; an effect found `sent`
 (its lease was lost) or `unknown` is asked about, never sent, until the rail denies knowing it and
-its lookup lag has passed, and then it is sent under the same rail key; an answer is recorded only
-under the fence of the job's lease. Whatever is no proof is unknown, and is asked about without end.
+its lookup lag has passed, and then it is sent under the same rail key; so a rail that forgets its
+keys is asked before every resend. A send that its process overslept is not made: the rail may have
+forgotten by then what another worker sent. An answer is recorded only under the fence of the job's
+lease. Whatever is no proof is unknown, and is asked about without end.
 A new effect whose switch is paused is not sent; its job looks again later, and uses no attempt.
-Does not: move money (`RecordCharge`, `RecordPayout` do), or use an attempt for silence.
+After a recovery nothing is sent before it was reconciled, and from then on a rail is asked before
+it is sent anything: it may have been sent it in the time that was lost.
+Does not: move money (the `RECORDERS` do), or use an attempt for silence.
 
 Spec §6.4, §17.3. Change colour: red.
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 from settlement.core.clock import SECOND_US, parse_time
 from settlement.core.errors import LeaseLost, SettlementError
 from settlement.core.obligations import rail_key
-from settlement.core.operations import RailOutcome, RecordCharge, RecordPayout
+from settlement.core.operations import RailOutcome, RecordCharge, RecordPayout, RecordRefund
 from settlement.core.principal import SYSTEM
 from settlement.core.rail import RailRequest, RailSilent
 from settlement.core.rows import Effect, EffectKind, EffectState, Job
@@ -34,6 +39,7 @@ from settlement.service.jobs import EFFECT
 from settlement.service.pauses import EFFECT_SWITCH, LOOK_AGAIN_SECONDS
 from settlement.store import effects as rows
 from settlement.store.pauses import read_pauses
+from settlement.store.recovery import read_recovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,10 +53,20 @@ logger = logging.getLogger(__name__)
 
 ASK_MAX_SECONDS: Final = 300
 ALARM_SECONDS: Final = 900
+#: By then 15 minutes have gone, however often the effect was sent anew meanwhile.
+ALARM_QUESTIONS: Final = 10
+#: Counts while a process is stopped, and on Linux while its machine sleeps.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _UNKNOWN: Final = RailOutcome(state="unknown")
 _OPEN: Final = frozenset({EffectState.SENT, EffectState.UNKNOWN})
-#: Kinds that some operation records.
-_DOABLE: Final = frozenset({EffectKind.CHARGE, EffectKind.PAYOUT})
+
+
+#: Who books what a rail said, by the kind of the effect.
+RECORDERS: Final[Mapping[EffectKind, type[RecordCharge | RecordPayout | RecordRefund]]] = {
+    EffectKind.CHARGE: RecordCharge,
+    EffectKind.PAYOUT: RecordPayout,
+    EffectKind.REFUND: RecordRefund,
+}
 
 
 @dataclass(slots=True)
@@ -61,8 +77,11 @@ class _Case:
     effect: Effect
     rail: Rail
     sent_us: int  # when it was sent before, 0 if never
+    marked_ns: int = 0  # this process's clock before the mark that allows sending
     outcome: RailOutcome = _UNKNOWN
     denied: bool = False  # the rail says it knows no such request
+    ask_first: bool = False  # it may have been sent in a time that was lost
+    denial_counts: bool = True  # so long ago that the rail would know by now
 
     @property
     def fence(self) -> int:
@@ -99,9 +118,12 @@ class EffectRunner:
 
     def step(self, limit: int = 64) -> int:
         """Take up to `limit` ready effect jobs as far as they go; how many there were."""
+        before_ns = time.clock_gettime_ns(_CLOCK)
         taken, cases, now_us = self._db.transaction(lambda tx: self._take(tx, limit))
         if not taken:
             return 0
+        for case in cases:
+            case.marked_ns = before_ns
         fault("effect.before_send")
         self._call(cases, _send_or_ask)
         self._send_again(cases, now_us)
@@ -122,14 +144,14 @@ class EffectRunner:
         final: list[Job] = []
         for effect_id, job in by_id.items():
             effect = effects.get(effect_id)
-            if effect is None or effect.kind not in _DOABLE or effect.rail not in self._rails:
+            if effect is None or effect.kind not in RECORDERS or effect.rail not in self._rails:
                 logger.error("job %s: nobody here can do effect %s", job.job_id, effect_id)
                 self._jobs.fail_in(tx, job, f"nobody here can do effect {effect_id}")
             elif effect.state in (EffectState.CONFIRMED, EffectState.REFUSED):
                 final.append(job)
             else:
                 cases.append(_case(job, effect, self._rails[effect.rail]))
-        cases = self._hold_paused(tx, cases)
+        cases = self._hold_back(tx, cases)
         to_send = [(c.effect, c.fence) for c in cases if not _open(c)]
         to_ask = [(c.effect, c.fence) for c in cases if _open(c)]
         marked = rows.mark_sent(tx, to_send) + rows.mark_asked(tx, to_ask)
@@ -137,25 +159,34 @@ class EffectRunner:
         self._jobs.finish_many_in(tx, final)
         return len(jobs), cases, tx.now_us
 
-    def _hold_paused(self, tx: Tx, cases: Sequence[_Case]) -> list[_Case]:
-        """Put down what would be sent while its switch is paused; asking goes on."""
+    def _hold_back(self, tx: Tx, cases: Sequence[_Case]) -> list[_Case]:
+        """Put down what would be sent while its switch is paused, or a recovery is not reconciled;
+        asking goes on."""
         if all(_open(case) for case in cases):
             return list(cases)
-        pauses = read_pauses(tx)
-        if not pauses.on:
-            return list(cases)
+        pauses, recovery = read_pauses(tx), read_recovery(tx)
         go_on: list[_Case] = []
-        held: list[_Case] = []
+        held: dict[str, list[_Case]] = {"paused": [], "recovery_parked": []}
         for case in cases:
             stopped = None if _open(case) else pauses.stops(EFFECT_SWITCH[case.effect.kind])
-            if stopped is None:
-                go_on.append(case)
+            if stopped is not None:
+                held["paused"].append(case)
+                self._look_again(tx, case, f"paused: {stopped}")
+            elif recovery.parked and not _open(case):
+                held["recovery_parked"].append(case)
+                self._look_again(tx, case, "parked: recovered from a backup, not reconciled yet")
             else:
-                held.append(case)
-                delay_us = LOOK_AGAIN_SECONDS * SECOND_US
-                self._jobs.defer_in(tx, case.job, delay_us, f"paused: {stopped}")
-        rows.mark_paused(tx, [case.effect for case in held], LOOK_AGAIN_SECONDS)
+                case.ask_first = recovery.asks_first
+                lag_seconds = case.rail.lookup_lag_seconds
+                case.denial_counts = recovery.settled_for(tx.now_us, lag_seconds)
+                go_on.append(case)
+        for why, waiting in held.items():
+            effects = [case.effect for case in waiting]
+            rows.mark_waiting(tx, effects, why, LOOK_AGAIN_SECONDS)
         return go_on
+
+    def _look_again(self, tx: Tx, case: _Case, why: str) -> None:
+        self._jobs.defer_in(tx, case.job, LOOK_AGAIN_SECONDS * SECOND_US, why)
 
     # --- call ------------------------------------------------------------------------------------
 
@@ -182,13 +213,17 @@ class EffectRunner:
 
         def mark(tx: Tx) -> set[str]:
             pauses = read_pauses(tx)  # sending anew is sending: what is paused is asked about only
+            if read_recovery(tx).parked:
+                return set()
             free = [c for c in denied if pauses.stops(EFFECT_SWITCH[c.effect.kind]) is None]
             return rows.mark_sent_again(tx, [(case.effect, case.fence) for case in free])
 
+        before_ns = time.clock_gettime_ns(_CLOCK)
         mine = self._db.transaction(mark)
         again = [case for case in denied if case.effect.effect_id in mine]
         for case in again:
             case.effect = replace(case.effect, state=EffectState.SENT)
+            case.marked_ns = before_ns
         self._call(again, _send)
 
     # --- record ----------------------------------------------------------------------------------
@@ -223,7 +258,8 @@ class EffectRunner:
         asked = case.effect.ask_count
         seconds = min(ASK_MAX_SECONDS, 1 << min(asked + 1, 16))
         self._jobs.defer_in(tx, case.job, seconds * SECOND_US, "outcome unknown: asking the rail")
-        if case.sent_us and tx.now_us - case.sent_us > ALARM_SECONDS * SECOND_US:
+        old = case.sent_us and tx.now_us - case.sent_us > ALARM_SECONDS * SECOND_US
+        if old or asked >= ALARM_QUESTIONS:
             logger.error("effect %s has been unknown for 15 minutes", case.effect.effect_id)
 
 
@@ -244,13 +280,23 @@ def _open(case: _Case) -> bool:
 def _send_or_ask(case: _Case) -> None:
     if _open(case):
         _ask(case)
-    else:
-        case.effect = replace(case.effect, state=EffectState.SENT)
-        _send(case)
+        return
+    case.effect = replace(case.effect, state=EffectState.SENT)
+    if case.ask_first:
+        _ask(case)
+        if case.settled or not case.denied:
+            return  # it was done in the time that was lost, or nobody can say
+        case.denied = False  # it is ours to send, once, and not again below
+        if not case.denial_counts:
+            return
+    _send(case)
 
 
 def _send(case: _Case) -> None:
     effect = case.effect
+    if _overslept(case):
+        logger.error("effect %s: too late to send under its mark; asking first", effect.effect_id)
+        return
     request = RailRequest(
         kind=effect.kind,
         rail_key=rail_key(effect.obligation_key),
@@ -263,9 +309,21 @@ def _send(case: _Case) -> None:
     _hear(case, lambda: case.rail.send(request))
 
 
+def _overslept(case: _Case) -> bool:
+    """True when the rail may have forgotten the key of what was sent since this was marked.
+
+    A process that was stopped between mark and call has lost its lease, and somebody else has sent.
+    Within the rail's memory of keys that is harmless, the key is the same. Half of it is the limit,
+    the other half is for a request on its way.
+    """
+    kept = case.rail.key_retention_seconds
+    gone_ns = time.clock_gettime_ns(_CLOCK) - case.marked_ns
+    return kept is not None and gone_ns >= kept * 1_000_000_000 // 2
+
+
 def _ask(case: _Case) -> None:
-    effect = case.effect
-    _hear(case, lambda: case.rail.ask(effect.kind, rail_key(effect.obligation_key)))
+    effect, key = case.effect, rail_key(case.effect.obligation_key)
+    _hear(case, lambda: case.rail.ask(effect.kind, key, effect.destination))
 
 
 def _hear(case: _Case, call: Callable[[], RailAnswer | None]) -> None:
@@ -282,12 +340,22 @@ def _hear(case: _Case, call: Callable[[], RailAnswer | None]) -> None:
         case.denied = True
         return
     case.denied = False
+    if not _is_ours(answer, case.effect):
+        logger.error("effect %s: the rail knows its key for other money", case.effect.effect_id)
+        return
     case.outcome = RailOutcome(state=answer.state, rail_ref=answer.rail_ref, code=answer.code)
 
 
-def _record_of(case: _Case) -> RecordCharge | RecordPayout:
-    operation = RecordCharge if case.effect.kind is EffectKind.CHARGE else RecordPayout
-    return operation(
+def _is_ours(answer: RailAnswer, effect: Effect) -> bool:
+    """A rail that names the money it moved names ours. After a recovery a deal may have been
+    approved anew for another amount, and its obligation has the name of the one before."""
+    if answer.amount_minor is None:
+        return True
+    return (answer.amount_minor, answer.asset) == (effect.amount_minor, effect.asset)
+
+
+def _record_of(case: _Case) -> RecordCharge | RecordPayout | RecordRefund:
+    return RECORDERS[case.effect.kind](
         principal=SYSTEM,
         effect_id=case.effect.effect_id,
         deal_id=case.effect.deal_id,

@@ -31,6 +31,10 @@ class Backlog:
     unknown_effects: int
     unknown_oldest: str | None
     outbox_oldest: str | None
+    outbox_parked: int
+    inbox_open: int
+    contradictions: int
+    deliveries_due: int
     paused: tuple[str, ...]
 
 
@@ -47,6 +51,12 @@ def read_backlog(tx: Tx) -> Backlog:
         unknown_effects=unknown["found"],
         unknown_oldest=unknown["oldest"],
         outbox_oldest=oldest["timestamp"] if oldest is not None else None,
+        outbox_parked=tx.one("health_outbox_parked", limit=FIGURE_MAX)["found"],
+        inbox_open=tx.one("health_inbox_open", limit=FIGURE_MAX)["found"],
+        contradictions=tx.one("health_contradictions", limit=FIGURE_MAX)["found"],
+        deliveries_due=tx.one("health_deliveries_due", limit=FIGURE_MAX, now_us=tx.lease_us)[
+            "found"
+        ],
         paused=read_pauses(tx).on,
     )
 
@@ -57,9 +67,6 @@ class Stock:
 
     now_us: int
     effects: dict[str, int]
-    outbox: dict[str, int]
-    contradictions: int
-    deliveries_pending: int
     intents_open: int
     intents_soonest: str | None
     feed_released: str | None
@@ -74,13 +81,9 @@ def read_stock(tx: Tx) -> Stock:
     feed = tx.maybe("health_feed_last")
     head = tx.maybe("health_head_last")
     effects = tx.all("health_effects_open", limit=FIGURE_MAX)
-    outbox = tx.all("health_outbox_states", limit=FIGURE_MAX)
     return Stock(
         now_us=tx.now_us,
         effects={row["state"]: row["found"] for row in effects},
-        outbox={row["status"]: row["found"] for row in outbox},
-        contradictions=tx.one("health_contradictions", limit=FIGURE_MAX)["found"],
-        deliveries_pending=tx.one("health_deliveries_pending", limit=FIGURE_MAX)["found"],
         intents_open=intents["found"],
         intents_soonest=intents["soonest"],
         feed_released=None if feed is None else feed["released_at"],

@@ -46,10 +46,12 @@ DATABASE_UP: Final = Gauge("settlement_database_up", "Whether the database answe
 DATABASE_SIZE: Final = Gauge("settlement_database_size_bytes", "What the database takes up")
 BEHIND: Final = Gauge("settlement_behind_checkpoint", "1: read-only, behind what was signed")
 JOBS: Final = Gauge("settlement_jobs", "Jobs that are not done, at most 10000", ("status",))
-OUTBOX: Final = Gauge(
-    "settlement_outbox_messages", "Messages not emitted, at most 10000", ("status",)
-)
 OUTBOX_AGE: Final = Gauge("settlement_outbox_oldest_age_seconds", "Age of the oldest message")
+OUTBOX_PARKED: Final = Gauge("settlement_outbox_parked", "Messages given up on, at most 10000")
+INBOX: Final = Gauge(
+    "settlement_inbox_messages", "Messages of rails, at most 10000 each", ("status",)
+)
+DELIVERIES: Final = Gauge("settlement_deliveries_due", "Webhook deliveries that are due")
 LOG_LAG: Final = Gauge("settlement_log_lag_seconds", "Age of the oldest event not in a tree head")
 HEAD_AGE: Final = Gauge("settlement_log_head_age_seconds", "Since the last tree head was signed")
 HEAD_SIZE: Final = Gauge("settlement_log_head_events", "Events under the last tree head")
@@ -59,10 +61,6 @@ EFFECTS: Final = Gauge(
 UNKNOWN_AGE: Final = Gauge(
     "settlement_effects_unknown_oldest_age_seconds", "Since the oldest unknown one was sent"
 )
-CONTRADICTIONS: Final = Gauge(
-    "settlement_rail_contradictions", "Messages of rails that contradict the books"
-)
-DELIVERIES: Final = Gauge("settlement_webhook_deliveries_pending", "Owed to hooks, at most 10000")
 TRIES: Final = Total(
     "settlement_webhook_tries", "Tries of deliveries, by how they ended", "outcome"
 )
@@ -110,6 +108,10 @@ def _waiting(figures: dict[str, Any]) -> None:
     JOBS.labels("leased").set(figures["leased_jobs"])
     JOBS.labels("dead").set(figures["dead_jobs"])
     OUTBOX_AGE.set(figures["oldest_outbox_ms"] / _MS)
+    OUTBOX_PARKED.set(figures["parked_outbox"])
+    INBOX.labels("new").set(figures["unapplied_messages"])
+    INBOX.labels("contradiction").set(figures["contradictions"])
+    DELIVERIES.set(figures["due_deliveries"])
     LOG_LAG.set(figures["log_lag_ms"] / _MS)
     UNKNOWN_AGE.set(figures["oldest_unknown_ms"] / _MS)
     for switch in Switch:
@@ -119,10 +121,6 @@ def _waiting(figures: dict[str, Any]) -> None:
 def _kept(stock: Stock) -> None:
     for state in (EffectState.PLANNED, EffectState.SENT, EffectState.UNKNOWN):
         EFFECTS.labels(state.value).set(stock.effects.get(state.value, 0))
-    for status in ("pending", "parked"):
-        OUTBOX.labels(status).set(stock.outbox.get(status, 0))
-    CONTRADICTIONS.set(stock.contradictions)
-    DELIVERIES.set(stock.deliveries_pending)
     INTENTS.set(stock.intents_open)
     overdue = 0 if stock.intents_soonest is None else _since(stock, stock.intents_soonest)
     OVERDUE.set(max(0, overdue))

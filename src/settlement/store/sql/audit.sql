@@ -16,9 +16,11 @@ UNION ALL SELECT 'outbox', count(*) FROM outbox
 UNION ALL SELECT 'payout', count(*) FROM payout
 UNION ALL SELECT 'receipt', count(*) FROM receipt
 UNION ALL SELECT 'settlement', count(*) FROM settlement
+UNION ALL SELECT 'statement', count(*) FROM statement
 UNION ALL SELECT 'transfer', count(*) FROM transfer
 UNION ALL SELECT 'tree_head', count(*) FROM tree_head
 UNION ALL SELECT 'hold', count(*) FROM transfer WHERE phase = 'hold'
+UNION ALL SELECT 'dispute', count(*) FROM dispute
 UNION ALL SELECT 'expiring_hold', count(*) FROM transfer WHERE expires_at IS NOT NULL;
 
 -- name: audit_transfer_malformed

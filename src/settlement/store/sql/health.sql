@@ -21,6 +21,25 @@ SELECT count(*) AS found, min(sent_at) AS oldest FROM (
   SELECT sent_at FROM effect
   WHERE state IN ('planned', 'sent', 'unknown') AND state = 'unknown' LIMIT :limit) AS counted;
 
+-- name: health_contradictions
+SELECT count(*) AS found FROM (
+  SELECT 1 FROM inbox
+  WHERE status IN ('new', 'contradiction') AND status = 'contradiction' LIMIT :limit) AS counted;
+
+-- name: health_inbox_open
+SELECT count(*) AS found FROM (
+  SELECT 1 FROM inbox
+  WHERE status IN ('new', 'contradiction') AND status = 'new' LIMIT :limit) AS counted;
+
+-- name: health_outbox_parked
+SELECT count(*) AS found FROM (
+  SELECT 1 FROM outbox WHERE status IN ('pending', 'parked') AND status = 'parked' LIMIT :limit)
+  AS counted;
+
+-- name: health_deliveries_due
+SELECT count(*) AS found FROM (
+  SELECT 1 FROM delivery WHERE status = 'pending' AND due_us <= :now_us LIMIT :limit) AS counted;
+
 -- name: health_ping
 SELECT 1 AS alive;
 
@@ -28,20 +47,6 @@ SELECT 1 AS alive;
 SELECT state, count(*) AS found FROM (
   SELECT state FROM effect WHERE state IN ('planned', 'sent', 'unknown') LIMIT :limit) AS counted
 GROUP BY state;
-
--- name: health_outbox_states
-SELECT status, count(*) AS found FROM (
-  SELECT status FROM outbox WHERE status IN ('pending', 'parked') LIMIT :limit) AS counted
-GROUP BY status;
-
--- name: health_contradictions
-SELECT count(*) AS found FROM (
-  SELECT 1 FROM inbox
-  WHERE status IN ('new', 'contradiction') AND status = 'contradiction' LIMIT :limit) AS counted;
-
--- name: health_deliveries_pending
-SELECT count(*) AS found FROM (
-  SELECT 1 FROM delivery WHERE status = 'pending' LIMIT :limit) AS counted;
 
 -- name: health_intents_open
 SELECT count(*) AS found, min(closes_at) AS soonest FROM (

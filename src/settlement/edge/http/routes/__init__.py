@@ -9,6 +9,7 @@ from settlement.edge.http.routes import (
     agents,
     deals,
     destinations,
+    disputes,
     feeds,
     fees,
     go,
@@ -21,9 +22,11 @@ from settlement.edge.http.routes import (
     payouts,
     proofs,
     provider_webhooks,
+    refunds,
     service,
     settle,
     verify,
+    webhook_dashboard,
     webhooks,
 )
 
@@ -44,8 +47,11 @@ ALL_ROUTES = (
     *destinations.ROUTES,
     *payouts.ROUTES,
     *pay.ROUTES,
+    *refunds.ROUTES,
+    *disputes.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *webhook_dashboard.ROUTES,
     *intents.ROUTES,
     *keys.ROUTES,
 )
