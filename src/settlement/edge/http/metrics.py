@@ -63,11 +63,13 @@ class RequestMetrics(PrometheusMiddleware):
         members = cast("dict[str, Any]", scope)
         method, path = members["method"], members["path_template"]
         REQUEST_ID.set(request_id(members))
-        span = request_span(members, method, path) if tracing.on() else tracing.NOTHING
         try:
-            with tracing.within(span):
+            if not tracing.on():
                 await self.app(scope, receive, watched)
-                span.note("http.response.status_code", status)
+            else:
+                with tracing.within(request_span(members, method, path)) as span:
+                    await self.app(scope, receive, watched)
+                    span.note("http.response.status_code", status)
         finally:
             count, seconds = self._of(method, path, status)
             count.inc()
