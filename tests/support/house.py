@@ -106,14 +106,19 @@ class Play:
         )
 
     def proof(
-        self, seller: Principal, price_minor: int = 10_000, policy: str = "[]"
+        self,
+        seller: Principal,
+        price_minor: int = 10_000,
+        policy: str = "[]",
+        deal_id: str | None = None,
     ) -> dict[str, Any]:
-        """A new deal with a proof pack; its result and its quote."""
+        """A proof pack, of a new deal unless one is named; its result and its quote."""
         assert seller.agent_id is not None
         quote_id = "quote_" + secrets.token_hex(16)
         result = self._do(
             ProofPack(
                 principal=seller,
+                deal_id=deal_id,
                 new_deal_id=new_id("deal_"),
                 quote_id=quote_id,
                 agent_username=seller.agent_id,
