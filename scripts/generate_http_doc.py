@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from settlement.config import load
 from settlement.edge.http.app import create_app
 from settlement.edge.http.reference import render
 
@@ -20,6 +21,7 @@ class Unassembled:
     """Stands where services would: no route runs here, so none is ever used."""
 
     db = None
+    settings = load({})
 
 
 def page() -> str:

@@ -36,6 +36,7 @@ from settlement.service.feed import FEED_RELEASE, FEED_RELEASE_SECONDS, Feed
 from settlement.service.inbox import Inbox
 from settlement.service.job_kinds import JobKind, periodic, runner_of
 from settlement.service.jobs import JobQueue
+from settlement.service.limiting import FORGET, FORGET_SECONDS, Forgetting
 from settlement.service.log import LogSettings, Sequencer
 from settlement.service.log_views import LogViews
 from settlement.service.outbox import Outbox
@@ -261,7 +262,8 @@ def _job_kinds(db: Database, feed: Feed) -> list[JobKind]:
     The one place to add another; take what its handler needs as a further argument.
     """
     kinds = [
-        JobKind(job_type=FEED_RELEASE, handler=feed.handle, every_seconds=FEED_RELEASE_SECONDS)
+        JobKind(job_type=FEED_RELEASE, handler=feed.handle, every_seconds=FEED_RELEASE_SECONDS),
+        JobKind(job_type=FORGET, handler=Forgetting(db).handle, every_seconds=FORGET_SECONDS),
     ]
     # It forgets the past periods of all kinds, its own too.
     entries = [*periodic(kinds), Every(job_type=PRUNE, period_seconds=PRUNE_SECONDS)]

@@ -1,5 +1,7 @@
 """One real server per module and database, and the published clients against it.
 
+With the limits of a sandbox as they are: the clients must live with them.
+
 A missing client package fails the run: `test_packages.py` imports them all, and every module here
 imports what it drives at its top.
 """
@@ -39,7 +41,7 @@ def server(
         else:
             postgres = request.getfixturevalue("postgres_server")
             url = stack.enter_context(fresh_database(postgres, label="clients"))
-        deployment = stack.enter_context(deployed(directory, url))
+        deployment = stack.enter_context(deployed(directory, url, SETTLEMENT_RATE_LIMITS=""))
         yield deployment.server()
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.exceptions import ImproperlyConfiguredException
@@ -14,7 +18,8 @@ from litestar.handlers import get as bare_get
 from settlement.core import errors
 from settlement.edge.http import problems
 from settlement.edge.http.auth import ACCESS_OPT, PUBLIC, Access, AccessClass
-from settlement.edge.http.routing import BUCKET_OPT, require_access, routes_of
+from settlement.edge.http.limiter import BUCKET_OPT
+from settlement.edge.http.routing import require_access, routes_of
 from settlement.service import health
 from tests.edge.calls import PAGES, SIGNED, calls
 
@@ -194,7 +199,8 @@ def test_every_error_renders_as_a_problem(code: str) -> None:
         expected = 405
     assert body["status"] == expected
     if "retry_after_seconds" in body:
-        assert problems.headers_of(made)["Retry-After"] == str(body["retry_after_seconds"])
+        shown = json.loads(msgspec.json.encode(body), parse_float=Decimal)["retry_after_seconds"]
+        assert problems.headers_of(made)["Retry-After"] == str(math.ceil(shown))
 
 
 def test_an_unforeseen_fault_is_told_by_reference_only(

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import rich_click as click
@@ -86,6 +87,7 @@ def serve(  # noqa: PLR0913  # one parameter per option
     logs.set_up(settings)
     listener = _take_port(settings)
     settings = with_port(settings, listener.getsockname()[1])
+    settings = replace(settings, rate_processes=settings.rate_processes or workers)
     _prepare(settings, may_migrate=may_migrate)
     announce = _Announcement(settings, as_json=as_json)
     if workers == 1:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from settlement.config import readers
 from settlement.config.exchange import ExchangeSettings
+from settlement.config.limits import LimitSettings
 from settlement.config.table import (
     SIMULATED,
     FeedSettings,
@@ -31,11 +32,14 @@ from settlement.config.table import (
     TermsSettings,
 )
 from settlement.core.errors import SettlementError
+from settlement.core.limits import limits_of
 from settlement.core.misconfigured import ConfigError
 from settlement.core.money import Asset, parse_amount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from settlement.core.limits import Limit
 
 __all__ = [
     "SIMULATED",
@@ -59,6 +63,7 @@ RAILS: Final = frozenset({SIMULATED})
 @dataclass(frozen=True, kw_only=True)
 class Settings(
     ExchangeSettings,
+    LimitSettings,
     FeedSettings,
     RailSettings,
     TermsSettings,
@@ -128,6 +133,11 @@ class Settings(
     def seal_key_file(self) -> Path:
         """Where the seal key is when no setting holds it."""
         return self.signing_key_file.with_name("seal.key")
+
+    @property
+    def limits(self) -> Mapping[str, Limit | None]:
+        """Rate limits by bucket; None is no limit."""
+        return limits_of(sandbox=self.sandbox, named=dict(self.rate_limits))
 
     @property
     def webhooks_to_loopback(self) -> bool:

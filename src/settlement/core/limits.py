@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from settlement.core.errors import RateLimited
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -128,6 +130,28 @@ def limits_of(
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How a caller stands after a call: what is left at once, and when all of it is again."""
+
+    bucket: str
+    limit: Limit
+    left: int
+    reset_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What an operation is counted as, for whom. A limit of None does not count."""
+
+    who: str
+    bucket: Bucket
+    endpoint: str
+    first: Limit | None
+    #: of repeats of what was done already, in a bucket of their own
+    again: Limit | None
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """What one call made of a bucket. wait_us: 0 when accepted, else how long until it would be."""
 
@@ -143,6 +167,23 @@ def take(tat_us: int, now_us: int, of: Limit) -> Taken:
     following = max(tat_us, now_us) + of.period_us
     wait_us = following - now_us - of.window_us
     return Taken(tat_us, wait_us) if wait_us > 0 else Taken(following, 0)
+
+
+def standing(bucket: str, of: Limit, tat_us: int, now_us: int) -> Standing:
+    """How a caller stands whose bucket is at `tat_us`."""
+    return Standing(bucket, of, left(tat_us, now_us, of), max(0, tat_us - now_us))
+
+
+def refused(bucket: str, endpoint: str, of: Limit, taken: Taken, now_us: int) -> RateLimited:
+    """The refusal of a call that has to wait."""
+    return RateLimited(
+        bucket=bucket,
+        endpoint=endpoint,
+        limit=of.capacity,
+        retry_after_us=taken.wait_us,
+        reset_us=max(0, taken.tat_us - now_us),
+        window_us=of.window_us,
+    )
 
 
 def left(tat_us: int, now_us: int, of: Limit) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from settlement.core.actor_keys import ActorKey
     from settlement.core.api_keys import ApiKey
     from settlement.core.intent_rows import Bid, BidReveal, Intent
+    from settlement.core.limit_rows import LimitRow
     from settlement.core.mandate_rows import Mandate
     from settlement.core.rows import (
         Account,
@@ -108,6 +109,7 @@ class WriteSet:
     outbox: list[OutboxRow] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     claims_finished: list[ClaimFinish] = field(default_factory=list)
+    limits: list[LimitRow] = field(default_factory=list)
 
     def extend(self, other: WriteSet) -> None:
         """Append another decision's rows, keeping order."""

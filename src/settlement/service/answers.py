@@ -18,6 +18,7 @@ import msgspec
 from settlement.core.errors import SettlementError, from_record
 
 if TYPE_CHECKING:
+    from settlement.core.limits import Standing
     from settlement.core.rows import Claim
 
 #: (scope, operation, key): the primary key of a claim.
@@ -34,6 +35,7 @@ class Answer:
     running: the claim is not finished; `result` is then what is planned, as far as known.
     claim: the claim row that holds (or will hold) the outcome, None when nothing is remembered.
     key: the derived key in wire form, or the key that was sent.
+    standing: how the caller stands after this call, when it was counted and not refused for it.
     """
 
     result: dict[str, Any] | None = None
@@ -44,6 +46,7 @@ class Answer:
     key: str | None = None
     original_key: str | None = None
     original_at: str | None = None
+    standing: Standing | None = None
 
     def unwrap(self) -> dict[str, Any]:
         """The result; raises the refusal if it is one."""
@@ -96,6 +99,7 @@ def finished(running: Answer, outcome: str) -> Answer:
         key=running.key,
         original_key=running.original_key,
         original_at=running.original_at,
+        standing=running.standing,
     )
 
 

@@ -12,7 +12,7 @@ Spec §1.6, §6.1, §6.2, §17.3. Change colour: red.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -45,16 +45,19 @@ from settlement.service.answers import (
     planned_text,
     refused_text,
 )
+from settlement.service.limiting import Counts, keys_of
 from settlement.store.loading import load_claims, load_footprint, load_needs
 from settlement.store.pauses import Pauses, Switch, read_pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from settlement.core.limits import Standing
     from settlement.core.operation import Decision, Rules
     from settlement.core.state import Needs
     from settlement.service.tickets import Ticket
     from settlement.store.database import Tx
+    from settlement.store.limits import LimitKey
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +100,15 @@ def _merged_footprint(tickets: Sequence[Ticket]) -> Footprint:
 def run(
     tx: Tx, tickets: Sequence[Ticket], rules: Rules, entropy: Callable[[], bytes]
 ) -> BatchResult:
-    """Run a batch inside a transaction. Locks deals and effects, then accounts, in id order."""
+    """Run a batch inside a transaction.
+
+    Locks deals, effects, callers' limits, then accounts, each in the order of its key.
+    """
     batch = _Batch(tx, rules, entropy)
     batch.load(tickets)
     answers = [batch.answer(ticket) for ticket in tickets]
     fault("engine.before_write")
+    batch.writes.limits.extend(batch.counts.changed())
     if not batch.writes.is_empty():
         tx.write(batch.writes)
     fault("engine.before_commit")
@@ -121,8 +128,13 @@ class _Batch:
     ctx: Context = field(init=False)
     #: Tickets that are answered without a decision, by identity.
     settled: dict[int, Answer] = field(default_factory=dict)
+    counts: Counts = field(init=False)
+    #: How callers stand, and who can only be counted after an earlier call of the batch; likewise.
+    standings: dict[int, Standing | None] = field(default_factory=dict)
+    followers: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.counts = Counts(self.tx)
         now_us = self.tx.now_us
         self.ctx = Context(
             now=self.tx.now,
@@ -135,11 +147,12 @@ class _Batch:
     # --- load ------------------------------------------------------------------------------------
 
     def load(self, tickets: Sequence[Ticket]) -> None:
-        """Lock deals and effects, read claims, then read what the undecided ones need."""
+        """Lock deals and effects, read claims, lock limits, read what the undecided ones need."""
         load_footprint(self.tx, _merged_footprint(tickets), self.state)
         keys = {key for t in tickets for key in (t.sent, t.derived) if key is not None}
         if keys:
             self.claims = dict(load_claims(self.tx, sorted(keys)))
+        self.counts.load(self._limits(tickets))
         for ticket in tickets:
             answer = self._guarded(ticket, self._look_up) or self._guarded(ticket, self._begin)
             if answer is not None:
@@ -147,8 +160,28 @@ class _Batch:
         if self.needs:
             load_needs(self.tx, merge_needs(self.needs), self.state)
 
+    def _limits(self, tickets: Sequence[Ticket]) -> Iterator[LimitKey]:
+        """The rows these calls may be counted in; marks who may turn out to be a replay."""
+        seen: set[ClaimKey] = set()
+        for ticket in tickets:
+            own = {key for key in (ticket.sent, ticket.derived) if key is not None}
+            if not seen.isdisjoint(own):
+                self.followers.add(id(ticket))
+            seen |= own
+            if ticket.charge is not None:
+                found = not own.isdisjoint(self.claims)
+                follows = id(ticket) in self.followers
+                yield from keys_of(ticket.charge, maybe_again=follows, surely_again=found)
+
+    def _count(self, ticket: Ticket, *, again: bool) -> None:
+        """Count a call, once; raises RateLimited, of which nothing is stored."""
+        if ticket.charge is not None and id(ticket) not in self.standings:
+            self.standings[id(ticket)] = self.counts.take(ticket.charge, again=again)
+
     def _begin(self, ticket: Ticket) -> None:
-        """Check 8, pause, comes after the replay (6) and before whatever a decision looks at."""
+        """Checks 7 and 8, limit and pause, come after the replay (6) and before any decision."""
+        if id(ticket) not in self.followers:
+            self._count(ticket, again=False)
         switch = _SWITCHES.get(ticket.call.operation)
         if switch is not None:
             if self.pauses is None:  # once per batch, and not at all for a batch of replays
@@ -167,7 +200,12 @@ class _Batch:
     # --- answer ----------------------------------------------------------------------------------
 
     def answer(self, ticket: Ticket) -> Answer:
-        """The stored outcome, or a new one."""
+        """The stored outcome, or a new one, and how the caller stands."""
+        answer = self._answer(ticket)
+        stands = self.standings.get(id(ticket))
+        return answer if stands is None else replace(answer, standing=stands)
+
+    def _answer(self, ticket: Ticket) -> Answer:
         settled = self.settled.get(id(ticket))
         if settled is not None:
             return settled
@@ -196,6 +234,7 @@ class _Batch:
             return Answer(error=ticket.refusal, key=ticket.key)
         sent = self.claims.get(ticket.sent) if ticket.sent is not None else None
         if sent is not None:
+            self._count(ticket, again=True)
             claim = self._target(sent)
             where = self._difference(ticket, claim)
             if where is not None:
@@ -204,6 +243,7 @@ class _Batch:
         claim_by_deal = self.claims.get(ticket.derived) if ticket.derived is not None else None
         if claim_by_deal is None:
             return None
+        self._count(ticket, again=True)
         where = self._difference(ticket, claim_by_deal)
         if where is not None:
             deal_id = claim_by_deal.deal_id or ""
@@ -290,6 +330,7 @@ class _Batch:
 
     def _decide(self, ticket: Ticket) -> Answer:
         """Run the decision, make its writes visible to the next ones, take its claims."""
+        self._count(ticket, again=False)
         decision: Decision = ticket.op.decide(self.state, self.ctx)
         rows = list(self._rows_of(ticket, decision))
         # ---- point of no return: construction only

@@ -24,6 +24,7 @@ from settlement.core.errors import (
     Busy,
     DatabaseUnavailable,
     InternalFault,
+    LimitsUnreadable,
     ShuttingDown,
     from_record,
 )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from settlement.core.errors import SettlementError
+    from settlement.core.limits import Charge
     from settlement.core.operation import Operation, Rules
     from settlement.core.writeset import WriteSet
     from settlement.store.database import Database
@@ -143,11 +145,13 @@ class Engine:
             return self.run_batch([op])[0]
         return self._submit(op, wait_ns=wait_seconds * _NS).result()
 
-    def answer(self, op: Operation, wait_seconds: int = 5) -> asyncio.Future[Answer]:
-        """As `execute`, for a task of the running event loop to await."""
+    def answer(
+        self, op: Operation, wait_seconds: int = 5, charge: Charge | None = None
+    ) -> asyncio.Future[Answer]:
+        """As `execute`, for a task of the running event loop to await; counted if charged."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._enqueue(Pending(make_ticket(op), future, loop, wait_seconds * _NS))
+        self._enqueue(Pending(make_ticket(op, charge), future, loop, wait_seconds * _NS))
         return future
 
     def execute_all(self, ops: Sequence[Operation]) -> list[Answer]:
@@ -165,13 +169,16 @@ class Engine:
             self._ready.notify()
         return [item.future.result() for item in pending]
 
-    def run_batch(self, ops: Sequence[Operation]) -> list[Answer]:
+    def run_batch(
+        self, ops: Sequence[Operation], charges: Sequence[Charge | None] | None = None
+    ) -> list[Answer]:
         """Run operations here and now, in as few transactions as their deals allow.
 
-        Raises what `refuse` was given.
+        `charges`: what each is counted as, if anything. Raises what `refuse` was given.
         """
         self._raise_refusal()
-        waiting = deque(_Direct(make_ticket(op), n) for n, op in enumerate(ops))
+        charged = zip(ops, charges or [None] * len(ops), strict=True)
+        waiting = deque(_Direct(make_ticket(op, c), n) for n, (op, c) in enumerate(charged))
         answers: dict[int, Answer] = {}
         while waiting:
             taken = choose(waiting, self._batch_limit)
@@ -242,6 +249,10 @@ class Engine:
         except DatabaseUnavailable as error:
             logger.warning("a batch of %d was not acknowledged: %s", len(tickets), error)
             return [Answer(error=error, key=ticket.key) for ticket in tickets]
+        except LimitsUnreadable as error:
+            if len(tickets) == 1:
+                return [Answer(error=error, key=tickets[0].key)]
+            # One by one, because what is not counted, our own operations, needs no limits.
         except (ConstraintViolated, LostRow):
             if len(tickets) == 1:
                 return [self._again(tickets[0])]
@@ -258,7 +269,7 @@ class Engine:
         for tries_left in reversed(range(_TRIES_ALONE)):
             try:
                 return self._transaction([ticket])[0]
-            except DatabaseUnavailable as error:
+            except (DatabaseUnavailable, LimitsUnreadable) as error:
                 return Answer(error=error, key=ticket.key)
             except (ConstraintViolated, LostRow) as error:
                 if not tries_left:

@@ -20,6 +20,7 @@ from settlement.core.principal import PrincipalKind
 if TYPE_CHECKING:
     from collections import deque
 
+    from settlement.core.limits import Charge
     from settlement.core.operation import Call, Operation
     from settlement.core.state import Footprint
     from settlement.service.answers import ClaimKey
@@ -37,6 +38,8 @@ class Ticket:
     sent: ClaimKey | None
     derived: ClaimKey | None
     refusal: SettlementError | None = None
+    #: What the call is counted as; None for our own.
+    charge: Charge | None = None
 
     @property
     def key(self) -> str | None:
@@ -52,7 +55,7 @@ class Ticket:
         )
 
 
-def make_ticket(op: Operation) -> Ticket:
+def make_ticket(op: Operation, charge: Charge | None = None) -> Ticket:
     """Ask an operation for its keys and deals."""
     call = op.call()
     derived = call.derived
@@ -70,6 +73,7 @@ def make_ticket(op: Operation) -> Ticket:
         sent=(call.principal.id, call.operation, sent_key) if sent_key is not None else None,
         derived=(derived.scope, derived.operation, derived.key) if derived is not None else None,
         refusal=refusal,
+        charge=charge,
     )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from settlement.core import intent_rows, rows
 from settlement.core.actor_keys import ActorKey
 from settlement.core.api_keys import ApiKey
+from settlement.core.limit_rows import LimitRow
 from settlement.core.mandate_rows import Mandate
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ INTENT_CHANGE: Final = (
     *("state", "closed_at", "winner_bid_id", "winner_agent_id", "winning_minor", "due_at"),
     "intent_id",
 )
+LIMIT: Final = _names(LimitRow)
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
@@ -139,6 +141,7 @@ _effect_change: Final = attrgetter(
 _key_change: Final = attrgetter(*(f"key.{name}" for name in KEY_CHANGE[:-1]), KEY_CHANGE[-1])
 _finish: Final = attrgetter(*FINISH)
 _intent_change: Final = attrgetter(*INTENT_CHANGE)
+_limit: Final = attrgetter(*LIMIT)
 
 
 def statements(writes: WriteSet) -> Iterator[Statement]:
@@ -179,6 +182,8 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_OUTBOX, writes.outbox)
     yield from _put(_CLAIM, writes.claims)
     yield from _finishes(writes.claims_finished)
+    limits = sorted(map(_limit, writes.limits))
+    yield from _set("limit_write", LIMIT, limits)
 
 
 def _put(table: _Insert, values: Sequence[Any]) -> Iterator[Statement]:

@@ -7,7 +7,7 @@ Change colour: amber.
 
 from __future__ import annotations
 
-from settlement.core.errors.base import Conflict, Corrupt, Retry, Unavailable, leaf
+from settlement.core.errors.base import Conflict, Corrupt, Exhausted, Retry, Unavailable, leaf
 
 # --- conflict ------------------------------------------------------------------------------------
 
@@ -91,6 +91,31 @@ class BackupRunning(Conflict):
 
 
 # --- exhausted, unavailable, corrupt -------------------------------------------------------------
+
+
+@leaf
+class RateLimited(Exhausted):
+    """Times in microseconds; the edge shows the wait in seconds, to the last digit."""
+
+    code = "rate_limited"
+    title = "Too many calls"
+    message = "{endpoint} takes {limit} calls of one caller at once, then no more than its rate."
+    advice = "Nothing was done. Send the same request again with the same key after the wait named."
+    bucket: str
+    endpoint: str
+    limit: int
+    retry_after_us: int
+    reset_us: int
+    window_us: int
+
+
+@leaf
+class LimitsUnreadable(Unavailable):
+    code = "limits_unreadable"
+    title = "Rate limits cannot be read"
+    message = "The server cannot count this call, so it does not make it; nothing was done."
+    advice = "Send the same request again with the same key."
+    retry_after_seconds: int = 2
 
 
 @leaf

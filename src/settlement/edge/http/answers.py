@@ -68,7 +68,10 @@ async def perform(
 
 async def ask(request: EdgeRequest, operation: Operation) -> Answer:
     """Submit an operation and await it; what still runs then says how its rail stands."""
-    answer = await request.services.engine.answer(operation, wait_seconds=WAIT_SECONDS)
+    charge = request.count()
+    engine = request.services.engine
+    answer = await engine.answer(operation, wait_seconds=WAIT_SECONDS, charge=charge)
+    request.note(answer.standing)
     if answer.running and answer.result is not None and answer.claim is not None:
         state = await reading(request, claims_view.running_state, answer.claim)
         return replace(answer, result={**answer.result, "state": state})

@@ -10,7 +10,7 @@ Design §7, contract §1. Change colour: amber.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -21,9 +21,15 @@ from litestar.openapi.spec import Components, SecurityScheme
 from settlement import __version__
 from settlement.edge.http import problems
 from settlement.edge.http.auth import ACCESS_OPT, KEY_IGNORED, KeyRing, admit
+from settlement.edge.http.limiter import Limiter, rate_headers
 from settlement.edge.http.metrics import metrics_config
 from settlement.edge.http.openapi import AmountSchema
-from settlement.edge.http.request import REQUEST_ID_HEADER, EdgeRequest, request_id
+from settlement.edge.http.request import (
+    REQUEST_ID_HEADER,
+    EdgeRequest,
+    request_id,
+    standing_of,
+)
 from settlement.edge.http.routes import ALL_ROUTES
 from settlement.edge.http.routing import allowed_methods, require_access
 from settlement.edge.http.threads import Threads
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 
     from settlement.edge.http.services import HttpServices
 
+_TOO_MANY: Final = 429
 DESCRIPTION = """\
 Agents register, prove work, get an approval ("GO") and are paid exactly once; everybody else can
 check that. Errors are RFC 9457 problem documents. Money is a JSON number beside the exact
@@ -42,7 +49,7 @@ check that. Errors are RFC 9457 problem documents. Money is a JSON number beside
 
 def create_app(services: HttpServices) -> Litestar:
     """The application over these services; raises ImproperlyConfiguredException for a bad route."""
-    threads = Threads()
+    threads, settings = Threads(), services.settings
     ring = KeyRing(services.db, threads)
     app = Litestar(
         route_handlers=list(ALL_ROUTES),
@@ -50,11 +57,18 @@ def create_app(services: HttpServices) -> Litestar:
         request_class=EdgeRequest,
         request_max_body_size=None,  # bounded by our own reader, which answers 400
         exception_handlers=dict(problems.HANDLERS),
-        before_send=[_show_request_id],
+        before_send=[_add_headers],
         middleware=[metrics_config().middleware],
         openapi_config=_openapi(),
         plugins=[AmountSchema()],
-        state=State({"services": services, "threads": threads, "key_ring": ring}),
+        state=State(
+            {
+                "services": services,
+                "threads": threads,
+                "key_ring": ring,
+                "limiter": Limiter(settings.limits, max(1, settings.rate_processes)),
+            }
+        ),
         on_startup=[lambda: services.engine.add_listener(ring.committed)],
         on_shutdown=[threads.close],
         logging_config=None,  # the process configures logging, not the framework
@@ -65,10 +79,16 @@ def create_app(services: HttpServices) -> Litestar:
     return app
 
 
-async def _show_request_id(message: Message, scope: Scope) -> None:
+async def _add_headers(message: Message, scope: Scope) -> None:
     if message["type"] == "http.response.start":
-        shown = (REQUEST_ID_HEADER, request_id(scope).encode("ascii"))
-        message["headers"] = [*message.get("headers", []), shown]
+        shown = [(REQUEST_ID_HEADER, request_id(scope).encode("ascii"))]
+        stands = standing_of(scope)
+        if stands is not None and message["status"] != _TOO_MANY:  # a refusal has its own
+            headers = rate_headers(stands).items()
+            shown += [
+                (name.lower().encode("ascii"), text.encode("ascii")) for name, text in headers
+            ]
+        message["headers"] = [*message.get("headers", []), *shown]
 
 
 def _openapi() -> OpenAPIConfig:

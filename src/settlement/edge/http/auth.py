@@ -4,7 +4,7 @@ Guarantees: a key that is sent and does not count is 401 everywhere, open calls 
 falls back to anonymous. Its check digits are tested before anything is read, its digest compared in
 constant time. A found key is trusted for less than a second and never past its end, and not at all
 in the process that revoked or rotated it: a key revoked anywhere is refused everywhere in a second.
-`admit` runs before every route, in the order of spec §1.6: body, key, scope.
+`admit` runs before every route, in the order of spec §1.6: body, address, key, scope.
 Does not: decide what a party may do; operations do.
 
 Change colour: red.
@@ -201,10 +201,14 @@ async def admit(connection: Request[Any, Any, Any]) -> None:
         raise RouteNotFound(path=request.scope["path"])
     access: Access = route.opt[ACCESS_OPT]
     if access.letter is AccessClass.SIGNED:
+        await request.raw_body()
+        request.guard_address()
         return
     await request.read_members()
     if access.letter is AccessClass.KEY_IGNORED:
+        # Never counted: a balancer that is told 429 by /ready takes the server out of service.
         return
+    request.guard_address()
     request.set_principal(await _caller(request, access))
     check_access(request.principal, access, sandbox=request.services.settings.sandbox)
 

@@ -24,10 +24,14 @@ from settlement.core.errors import (
     JsonMalformed,
     Kind,
     MethodNotAllowed,
+    RateLimited,
     RouteNotFound,
     SettlementError,
 )
+from settlement.core.limits import Limit, Standing
 from settlement.edge.http.body import BODY_BYTES_MAX
+from settlement.edge.http.limiter import exact_seconds, rate_headers, retry_after
+from settlement.edge.http.money import number
 from settlement.edge.http.request import request_id
 
 if TYPE_CHECKING:
@@ -67,7 +71,7 @@ def status_of(error: SettlementError) -> int:
 def document(error: SettlementError, instance: str) -> dict[str, Any]:
     """The problem document. The error's own fields come first: none can hide a fixed member."""
     return {
-        **error.members(),
+        **_members(error),
         "type": f"/problems/{error.code}",
         "title": error.title,
         "status": status_of(error),
@@ -79,8 +83,22 @@ def document(error: SettlementError, instance: str) -> dict[str, Any]:
     }
 
 
+def _members(error: SettlementError) -> dict[str, Any]:
+    members = error.members()
+    if isinstance(error, RateLimited):
+        # Exact, where the header can only be whole and at most a minute.
+        seconds = number(exact_seconds(error.retry_after_us))
+        named = {name: members[name] for name in ("bucket", "limit", "endpoint")}
+        return {**named, "retry_after_seconds": seconds}
+    return members
+
+
 def headers_of(error: SettlementError) -> dict[str, str]:
     """`Retry-After` for what may be sent again soon, `Allow` for a wrong method."""
+    if isinstance(error, RateLimited):
+        of = Limit(error.limit, error.window_us // error.limit)
+        stands = Standing(error.bucket, of, 0, error.reset_us)
+        return {"Retry-After": retry_after(error.retry_after_us), **rate_headers(stands)}
     headers = {}
     seconds = error.members().get("retry_after_seconds")
     if isinstance(seconds, int):

@@ -12,19 +12,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from settlement.edge.http.auth import ACCESS_OPT, AccessClass
-from settlement.edge.http.routing import BUCKET_OPT, routes_of
+from settlement.edge.http.limiter import BUCKET_OPT
+from settlement.edge.http.routing import routes_of
 
 if TYPE_CHECKING:
     from litestar import Litestar
 
 ORDER_OF_CHECKS: Final = (
     "size and JSON: 400",
-    "the limit of the address: 429 (not built yet)",
+    "the limit of the address: 429",
     "the key: 401",
     "the scope: 403",
     "the members, and whether the caller is who the body says: 422, 403 `actor_mismatch`",
-    "the claim: a replay, other content under the same key, or in flight",
-    "the caller's limit: 429 (not built yet)",
+    "the claim: a replay, other content under the same key, or in flight; of these: 429",
+    "the caller's limit: 429",
     "pause: 503 (not built yet)",
     "existence and visibility: 404",
     "the party: 403",

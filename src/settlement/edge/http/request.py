@@ -19,12 +19,17 @@ from litestar.datastructures import State
 from settlement.core.errors import JsonMalformed, MalformedId
 from settlement.core.principal import ANONYMOUS, Principal
 from settlement.edge.http.body import parse_object, read_bounded
+from settlement.edge.http.limiter import BUCKET_OPT, Limiter, network_of, who_calls
+from settlement.service.limiting import count_alone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, MutableMapping
 
+    from litestar.handlers import BaseRouteHandler
+
+    from settlement.core.limits import Bucket, Charge, Standing
     from settlement.edge.http.services import HttpServices
-    from settlement.edge.http.threads import Threads
+    from settlement.edge.http.threads import CountedThreads, Threads
     from settlement.service.bundles import Bundles
     from settlement.service.log_views import LogViews
 
@@ -36,6 +41,9 @@ REQUEST_ID_HEADER: Final = b"x-request-id"
 _REQUEST_ID: Final = "settlement_request_id"
 _PRINCIPAL: Final = "settlement_principal"
 _MEMBERS: Final = "settlement_members"
+_RAW: Final = "settlement_raw_body"
+_COUNTED: Final = "settlement_counted"
+_STANDING: Final = "settlement_standing"
 _KEY_TEXT: Final = re.compile(r"[!-~]{1,255}")
 _METHODS_WITH_BODY: Final = frozenset({"POST", "DELETE"})
 
@@ -46,6 +54,12 @@ def request_id(scope: Mapping[str, Any]) -> str:
     found: str | None = state.get(_REQUEST_ID)
     if found is None:
         found = state[_REQUEST_ID] = "req_" + os.urandom(16).hex()
+    return found
+
+
+def standing_of(scope: Mapping[str, Any]) -> Standing | None:
+    """How the caller of this request stands, once it was counted."""
+    found: Standing | None = scope["state"].get(_STANDING)
     return found
 
 
@@ -67,9 +81,17 @@ class EdgeRequest(Request[Any, Any, State]):
         return cast("HttpServices", self.app.state["services"])
 
     @property
-    def threads(self) -> Threads:
-        """Where blocking calls run."""
-        return cast("Threads", self.app.state["threads"])
+    def threads(self) -> Threads | CountedThreads:
+        """Where blocking calls run. The first use counts the request; raises RateLimited.
+
+        So the schema has been checked by then, and what no operation counts is counted before it
+        is done (spec §1.6). An operation's call is counted in its own transaction instead.
+        """
+        threads = cast("Threads", self.app.state["threads"])
+        charge = self.count()
+        if charge is None:
+            return threads
+        return threads.after(lambda: self.note(count_alone(self.services.db, charge)))
 
     @property
     def bundles(self) -> Bundles:
@@ -105,7 +127,55 @@ class EdgeRequest(Request[Any, Any, State]):
 
     async def raw_body(self) -> bytes:
         """The body as it came, bounded; for routes whose callers sign it."""
-        return await read_bounded(self._chunks(), self._announced())
+        found: bytes | None = self._edge_state.get(_RAW)
+        if found is None:
+            found = self._edge_state[_RAW] = await read_bounded(self._chunks(), self._announced())
+        return found
+
+    # --- limits ----------------------------------------------------------------------------------
+
+    @property
+    def bucket(self) -> Bucket | None:
+        """What this request is counted as."""
+        route = cast("BaseRouteHandler", self.scope["route_handler"])
+        found: Bucket | None = route.opt.get(BUCKET_OPT)
+        return found
+
+    def guard_address(self) -> None:
+        """Check 2; raises RateLimited."""
+        self._limiter.guard(self._network, self._endpoint)
+
+    def count(self) -> Charge | None:
+        """Count the request, once. A shared bucket's charge is handed out for the database."""
+        if self._edge_state.get(_COUNTED):
+            return None
+        self._edge_state[_COUNTED] = True
+        bucket = self.bucket
+        if bucket is None:
+            return None
+        who = who_calls(self.principal, self._network)
+        if bucket.shared:
+            return self._limiter.charge(bucket, who, self._endpoint)
+        self.note(self._limiter.count(bucket, who, self._endpoint))
+        return None
+
+    def note(self, standing: Standing | None) -> None:
+        """Remember how the caller stands, for the answer's headers."""
+        if standing is not None:
+            self._edge_state[_STANDING] = standing
+
+    @property
+    def _limiter(self) -> Limiter:
+        return cast("Limiter", self.app.state["limiter"])
+
+    @property
+    def _network(self) -> str:
+        client = self.scope["client"]  # the peer, or whom a trusted proxy named
+        return network_of(client[0] if client else None)
+
+    @property
+    def _endpoint(self) -> str:
+        return self.scope["path_template"]
 
     async def body(self) -> bytes:
         """For the framework, which decodes a body only if there is one: ours are never absent."""

@@ -23,6 +23,7 @@ from litestar.routes import HTTPRoute
 from settlement.core.limits import Bucket
 from settlement.edge.http import schemas
 from settlement.edge.http.auth import ACCESS_OPT, Access, AccessClass
+from settlement.edge.http.limiter import BUCKET_OPT
 from settlement.edge.http.problems import PROBLEM_JSON
 from settlement.edge.http.request import EdgeRequest
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=msgspec.Struct)
 ANSWER_OPT: Final = "answer"
-BUCKET_OPT: Final = "bucket"
 #: What a call that changes something is counted as, by the scope it needs; else as `writes`.
 _BY_SCOPE: Final = {"keys": Bucket.KEYS, "exchange": Bucket.INTENTS}
 #: Monitors and rails do not call for a principal: nothing but their address is counted.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -46,7 +46,35 @@ class Threads:
         """Make something that may wait for the log."""
         return asyncio.get_running_loop().run_in_executor(self._exports, call, *args)
 
+    def after(self, first: Callable[[], None]) -> CountedThreads:
+        """These threads, where every call begins with another one; what that raises is raised."""
+        return CountedThreads(self, first)
+
     def close(self) -> None:
         """Let running calls end, start no more."""
         for pool in (self._keys, self._reads, self._exports):
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+class CountedThreads:
+    """The same threads for a request that is not counted yet: its first call counts it."""
+
+    def __init__(self, threads: Threads, first: Callable[[], None]) -> None:
+        self._threads = threads
+        self._first = first
+
+    def read(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
+        """As `Threads.read`."""
+        return self._threads.read(self._counted(call), *args, **kwargs)
+
+    def export(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """As `Threads.export`."""
+        return self._threads.export(self._counted(call), *args)
+
+    def _counted(self, call: Callable[..., T]) -> Callable[..., T]:
+        @wraps(call)
+        def counted(*args: Any, **kwargs: Any) -> T:
+            self._first()
+            return call(*args, **kwargs)
+
+        return counted

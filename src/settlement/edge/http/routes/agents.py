@@ -17,7 +17,7 @@ from settlement.core.clock import time_text
 from settlement.core.errors import InvalidField
 from settlement.core.limits import Bucket
 from settlement.edge.http import promises, promises_reads, schemas
-from settlement.edge.http.answers import reading, reply
+from settlement.edge.http.answers import ask, reading, reply
 from settlement.edge.http.auth import PUBLIC, WRITE, keyed
 from settlement.edge.http.money import number
 from settlement.edge.http.paths import agent_in_path
@@ -56,7 +56,7 @@ async def register(request: EdgeRequest, data: JSONBody[schemas.RegisterBody]) -
         public_key_base64=data.public_key_base64 or None,
     )
     made = new_registration(request.principal, profile, now=time_text(SystemClock().now_us()))
-    answer = await request.services.engine.answer(made.operation)
+    answer = await ask(request, made.operation)
     members = {
         **answer.unwrap(),
         "api_key": made.api_key,

@@ -62,6 +62,7 @@ async def fee_estimate(
 @endpoint("GET", "/protocol/fee-tiers", access=PUBLIC, answer=promises.FeeTiers)
 async def fee_tiers(request: EdgeRequest) -> ASGIResponse:
     """The volume bands of the active fee policy."""
+    request.count()
     found = fees_view.fee_tiers(request.services.rules)
     found["tiers"] = [_with_numbers(row, _ROW_NUMBERS) for row in found["tiers"]]
     return reply(found)

@@ -18,7 +18,7 @@ from litestar.response.base import ASGIResponse
 from settlement.core.errors import KeyRequired
 from settlement.edge.http import promises_keys as promises
 from settlement.edge.http import schemas
-from settlement.edge.http.answers import reading, reply
+from settlement.edge.http.answers import ask, reading, reply
 from settlement.edge.http.auth import PUBLIC, Access, AccessClass, keyed
 from settlement.edge.http.paths import PageLimit, key_in_path
 from settlement.edge.http.request import API_KEY, EdgeRequest, header
@@ -43,7 +43,7 @@ def _owner(request: EdgeRequest) -> str:
 
 
 async def _made(request: EdgeRequest, made: Made[CreateKey] | Made[RotateKey]) -> ASGIResponse:
-    answer = await request.services.engine.answer(made.operation)
+    answer = await ask(request, made.operation)
     return reply({**answer.unwrap(), "api_key": made.api_key})
 
 
@@ -106,7 +106,7 @@ async def revoke_key(
         key_in_path(key_id),
         schemas.free_text(data.reason, "reason", api_keys.REASON_CHARS_MAX),
     )
-    answer = await request.services.engine.answer(operation)
+    answer = await ask(request, operation)
     return reply(answer.unwrap())
 
 

@@ -115,14 +115,15 @@ async def anchors(
     request: EdgeRequest, limit: PageLimit = 50, offset: Position = 0
 ) -> ASGIResponse:
     """Receipts of outside time stamps; this server has none yet."""
-    del request, limit, offset
+    del limit, offset
+    request.count()
     return reply({"anchors": [], "total": 0})
 
 
 @endpoint("GET", f"{LOG}/anchors/latest", access=PUBLIC, answer=promises.Document)
 async def latest_anchor(request: EdgeRequest) -> ASGIResponse:
     """The last receipt of an outside time stamp, or null."""
-    del request
+    request.count()
     return reply({"anchor": None})
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @endpoint("GET", "/protocol/verify/providers", access=PUBLIC, answer=promises.Providers)
 async def list_providers(request: EdgeRequest) -> ASGIResponse:
     """The verification providers and what each judges."""
-    del request
+    request.count()
     providers = [
         {
             "name": one.name,
