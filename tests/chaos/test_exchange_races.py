@@ -74,9 +74,7 @@ def test_fifty_bids_racing_the_close_are_each_in_or_out(site: Site, n: int) -> N
     events = site.timeline(made["deal_id"])["events"]
     types = [event["event_type"] for event in events]
     closed = types.index("INTENT_CLOSED")
-    assert types[1:closed] == ["BID_RECEIVED"] * (closed - 1), (
-        "before the close bids, and only bids"
-    )
+    assert types[1:closed] == ["BID_RECEIVED"] * (closed - 1), "bids, and only bids"
     assert "BID_RECEIVED" not in types[closed:]
     received = [(e["payload"]["bid_id"], e["payload"]["commitment"]) for e in events[1:closed]]
     listed = [(b["bid_id"], b["commitment"]) for b in events[closed]["payload"]["bids"]]
