@@ -15,11 +15,13 @@ import rich_click as click
 
 from settlement import __version__
 from settlement.cli import output
+from settlement.cli.agents import agents
 from settlement.cli.audit import audit
 from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
+from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
@@ -33,6 +35,7 @@ _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover"],
 }
 
@@ -62,6 +65,8 @@ for _command in (
     outbox,
     pause,
     resume,
+    agents,
+    keys,
     backup,
     recover,
 ):

@@ -41,8 +41,8 @@ SELECT * FROM agent WHERE agent_id = ANY(:ids::text[]) ORDER BY agent_id;
 -- With each key the one it succeeded, whose grace ends when it is rotated itself.
 SELECT * FROM api_key WHERE key_id = ANY(:ids::text[])
 UNION
-SELECT p.* FROM api_key AS t JOIN api_key AS p ON p.key_id = t.rotated_from
-WHERE t.key_id = ANY(:ids::text[]);
+SELECT * FROM api_key WHERE key_id = ANY(ARRAY(
+  SELECT rotated_from FROM api_key WHERE key_id = ANY(:ids::text[])));
 
 -- name: agent_by_names
 SELECT * FROM agent WHERE name = ANY(:names::text[]) ORDER BY name, agent_id;
