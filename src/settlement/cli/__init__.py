@@ -25,6 +25,7 @@ from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
+from settlement.cli.prove import prove_mover
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
@@ -33,7 +34,7 @@ from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "export", "vectors"],
+    "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
     "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover"],
@@ -55,6 +56,7 @@ for _command in (
     demo,
     verify,
     audit,
+    prove_mover,
     export,
     vectors,
     doctor,
