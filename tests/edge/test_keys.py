@@ -165,3 +165,7 @@ def test_a_key_sent_as_idempotency_key_is_refused(quiet: World) -> None:
     sent = {**holder.headers, "Idempotency-Key": holder.key}
     told = problem(quiet.call("POST", "/protocol/settle", {"deal_id": "deal_x"}, headers=sent), 422)
     assert told["field"] == "Idempotency-Key"
+    # A name of the caller's own that begins alike is a name.
+    sent["Idempotency-Key"] = "a2a_job_2026"
+    body = {"deal_id": "deal_x"}
+    problem(quiet.call("POST", "/protocol/settle", body, headers=sent), 404, "deal_not_found")

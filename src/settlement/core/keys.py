@@ -85,6 +85,11 @@ def parse_key(text: str) -> ParsedKey:
     return ParsedKey(key_id=match[1], digest=key_digest(text))
 
 
+def holds_key(text: str) -> bool:
+    """Tell whether something of a key's form stands in the text."""
+    return _KEY.search(text) is not None
+
+
 def key_digest(text: str) -> str:
     """SHA-256 of the whole key, the only form that is stored."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -47,6 +47,9 @@ SELECT * FROM api_key WHERE key_id = ANY(ARRAY(
 -- name: agent_by_names
 SELECT * FROM agent WHERE name = ANY(:names::text[]) ORDER BY name, agent_id;
 
+-- name: acceptance_by_ids
+SELECT * FROM acceptance WHERE acceptance_id = ANY(:ids::text[]);
+
 -- name: event_heads
 SELECT k.deal_id, e.version, e.hash FROM unnest(:ids::text[]) AS k (deal_id)
 CROSS JOIN LATERAL (
