@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from settlement.config import ConfigError, Mode, describe, load, unknown_settings
+from settlement.core.limits import Limit
 
 
 def test_an_empty_environment_gives_a_sandbox_on_loopback() -> None:
@@ -44,6 +45,15 @@ def test_a_command_line_option_wins_over_the_environment() -> None:
         ("SETTLEMENT_LOG_LEVEL", "loud"),
         ("SETTLEMENT_LOG_ID", "a|b"),
         ("SETTLEMENT_ADMIN_TOKEN", "short"),
+        ("SETTLEMENT_RATE_LIMITS", "settle"),
+        ("SETTLEMENT_RATE_LIMITS", "setle=120/2"),
+        ("SETTLEMENT_RATE_LIMITS", "settle=120"),
+        ("SETTLEMENT_RATE_LIMITS", "settle=0/2"),
+        ("SETTLEMENT_RATE_LIMITS", "settle=120/0"),
+        ("SETTLEMENT_RATE_LIMITS", "settle=120/0.0001"),
+        ("SETTLEMENT_RATE_LIMITS", "settle=1e9/2"),
+        ("SETTLEMENT_RATE_LIMITS", "settle=-1/2"),
+        ("SETTLEMENT_RATE_PROCESSES", "-1"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_what_to_do(name: str, value: str) -> None:
@@ -52,6 +62,17 @@ def test_a_value_that_cannot_be_used_is_named_with_what_to_do(name: str, value: 
     assert caught.value.setting == name
     assert caught.value.reason
     assert caught.value.advice
+
+
+def test_rate_limits_are_the_modes_but_for_what_is_named() -> None:
+    """Catches: a named figure that loses to the mode's, or `all` that wins over a later name."""
+    text = "all=10/5,settle=120/0.5,go=off"
+    found = load({"SETTLEMENT_RATE_LIMITS": text}).limits
+    assert found["settle"] == Limit(120, 2_000_000)
+    assert found["go"] is None
+    assert found["reads"] == found["settle_replays"] == Limit(10, 200_000)
+    assert load({}).limits["settle"] == Limit(120, 500_000)
+    assert load({"SETTLEMENT_MODE": "live"}).limits["settle"] == Limit(30, 2_000_000)
 
 
 def test_a_secret_is_not_repeated_when_it_is_refused() -> None:

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from settlement.cli.logs import JsonFormatter, TextFormatter, without_secrets
+from settlement.cli.logs import JsonFormatter, TextFormatter
+from settlement.core.redaction import without_secrets
 
 KEY = "a2a_0123456789abcdef_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2xOdCO"
 QUOTE = "quote_" + "0f" * 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from settlement.core import keys
 from settlement.core.errors import KeyInvalid
+from tests.support.tree import ROOT
 
 KEY = keys.format_key("0123456789abcdef", bytes(range(32)))
 key_ids = st.text("0123456789abcdef", min_size=16, max_size=16)
@@ -63,3 +65,29 @@ def test_base62_keeps_order_at_one_width(number: int) -> None:
     assert len(keys.base62(number, 6)) == 6
     if number:
         assert keys.base62(number - 1, 6) < keys.base62(number, 6)
+
+
+def published_expression() -> re.Pattern[str]:
+    """The expression for secret scanners, as docs/api_keys.md prints it."""
+    page = (ROOT / "docs" / "api_keys.md").read_text("utf-8")
+    (found,) = re.findall(r"```regex\n(.+?)\n```", page)
+    return re.compile(found)
+
+
+@given(key_ids, secrets)
+def test_secret_scanners_find_every_key_by_the_published_expression(
+    key_id: str, secret: bytes
+) -> None:
+    """Catches a page that went stale: a scanner that looks for last year's form finds nothing."""
+    text = keys.format_key(key_id, secret)
+    scanner = published_expression()
+    assert scanner.fullmatch(text)
+    for line in (f'key = "{text}"', f"X-API-Key: {text}\n", f"?key={text}&x=1", f"<b>{text}</b>"):
+        (found,) = scanner.findall(line)
+        assert found == text
+
+
+def test_secret_scanners_find_nothing_else_of_ours() -> None:
+    scanner = published_expression()
+    for text in (KEY[:20], KEY[:-1], KEY + "0", "key_" + "0" * 32, "quote_" + "0" * 32):
+        assert not scanner.search(text)

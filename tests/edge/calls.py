@@ -73,7 +73,7 @@ def calls(live: World) -> list[Call]:
     }
     filled["{intent_id}"] = live.deals["awarded"]["intent_id"]
     listed = [*_reads(), *_writes(live), *_money(live), *_mandates(live)]
-    listed += [*_webhooks(), *_keys(live), *_intents(live)]
+    listed += [*_acceptance(live), *_webhooks(), *_keys(live), *_intents(live)]
     return [_fill(call, filled) for call in listed]
 
 
@@ -233,6 +233,26 @@ def _mandates(live: World) -> list[Call]:
             {**{name: pack[name] for name in ("deal_id", "quote_id")}, "buyer_id": buyer},
             required=("deal_id", "quote_id"),
         ),
+    ]
+
+
+def _acceptance(live: World) -> list[Call]:
+    route = "/protocol/acceptance/{acceptance_id}"
+
+    def decide(deal: str, verb: str) -> Call:
+        path = route.replace("{acceptance_id}", live.deals[deal]["acceptance_id"])
+        return Call("POST", f"{route}/{verb}", f"{path}/{verb}", body={}, who="buyer")
+
+    return [
+        _post(
+            "/protocol/acceptance/submit",
+            {"deal_id": live.deals["reviewed"]["deal_id"]},
+            who="seller",
+            required=("deal_id",),
+        ),
+        get("/protocol/acceptance/deal/{deal_id}"),
+        decide("reviewed", "accept"),
+        decide("rejected", "reject"),
     ]
 
 

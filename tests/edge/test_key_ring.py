@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from settlement.core.clock import time_text
 from settlement.core.errors import DatabaseUnavailable, KeyInvalid
 from settlement.core.keys import SECRET_BYTES, format_key, key_digest
 from settlement.core.principal import Principal, PrincipalKind
+from settlement.core.writeset import KeyChange, WriteSet
 from settlement.edge.http import auth
 from settlement.edge.http.auth import TRUST_SECONDS, KeyRing
 from settlement.edge.http.threads import Threads
+from settlement.service.api_keys import draw_key
 from settlement.service.callers import KnownKey, find_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from settlement.store.database import Database
     from tests.edge.world import World
@@ -190,3 +194,114 @@ def test_a_key_with_admin_is_an_operator(either: World) -> None:
     found = find_keys(either.services.db, [operator.key[:20]])[operator.key[:20]]
     assert found.principal.kind is PrincipalKind.OPERATOR
     assert found.principal.agent_id == operator.agent_id
+
+
+# --- what was invented, what ends, what changed --------------------------------------------------
+
+INVENTED = 1_000_000
+_LETTERS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_HEX = b"0123456789abcdef"
+
+
+def invented(count: int) -> Iterator[str]:
+    """Random texts with our prefix and of our length."""
+    letters = bytes(_LETTERS[n % len(_LETTERS)] for n in range(256))
+    hexes = bytes(_HEX[n % len(_HEX)] for n in range(256))
+    for _ in range(count):
+        noise = os.urandom(65)
+        head, tail = noise[:16].translate(hexes), noise[16:].translate(letters)
+        yield f"a2a_{head.decode()}_{tail.decode()}"
+
+
+def test_a_million_invented_keys_reach_the_database_at_most_once(shelf: Shelf) -> None:
+    """Catches a look-up before the check digits: a flood of guesses would be a flood of reads.
+
+    Of 2^32 guesses one has the right digits, so a million meet one in four thousand runs.
+    """
+
+    async def story() -> int:
+        keys, refused = ring(shelf), 0
+        for text in invented(INVENTED):
+            try:
+                await keys.principal_of(text)
+            except KeyInvalid:
+                refused += 1
+            assert len(shelf.asked) <= 1  # at once: each further read takes its time
+        return refused
+
+    assert asyncio.run(story()) == INVENTED
+
+
+def test_a_key_is_not_trusted_past_its_own_end(shelf: Shelf) -> None:
+    """Catches a second of trust that outlives a grace or an expiry by the database's time."""
+    text, prefix = shelf.add()
+    shelf.keys[prefix] = replace(shelf.keys[prefix], left_us=300_000)
+
+    async def story() -> None:
+        keys = ring(shelf)
+        await keys.principal_of(text)
+        del shelf.keys[prefix]  # as the database would find it once its end has come
+        shelf.now = 0.29
+        await keys.principal_of(text)
+        shelf.now = 0.3
+        with pytest.raises(KeyInvalid):
+            await keys.principal_of(text)
+
+    asyncio.run(story())
+
+
+def changed(shelf: Shelf, text: str) -> WriteSet:
+    """The write set of a commit that changed this key."""
+    key = draw_key("agent_0", "", ["read"], now="").key
+    row = replace(key, digest=key_digest(text), status="revoked")
+    del shelf.keys[text[:20]]
+    return WriteSet(api_keys_changed=[KeyChange(key=row, expected_status="active")])
+
+
+def test_what_this_process_changed_is_forgotten_at_once(shelf: Shelf) -> None:
+    """Catches a revoked key that goes on for a second where the revocation was answered."""
+    text, _ = shelf.add()
+
+    async def story() -> None:
+        keys = ring(shelf)
+        await keys.principal_of(text)
+        keys.committed(changed(shelf, text))
+        with pytest.raises(KeyInvalid):
+            await keys.principal_of(text)
+
+    asyncio.run(story())
+
+
+def test_a_read_that_a_change_overtook_is_not_kept(shelf: Shelf) -> None:
+    """Catches a key read before its revocation and remembered after."""
+    text, _ = shelf.add()
+
+    async def story() -> None:
+        keys = ring(shelf)
+        first = asyncio.create_task(keys.principal_of(text))
+        while not shelf.asked:
+            await asyncio.sleep(0)
+        keys.committed(changed(shelf, text))
+        await first  # it asked before the change
+        with pytest.raises(KeyInvalid):
+            await keys.principal_of(text)
+
+    asyncio.run(story())
+
+
+def test_what_is_left_of_a_key_is_told_by_the_databases_time(either: World) -> None:
+    now = either.services.db.transaction(lambda tx: tx.now_us)
+    end = time_text(now + 60_000_000)
+    known = counted(either, expires_at=end)
+    assert known is not None
+    assert known.left_us is not None
+    assert 0 < known.left_us <= 60_000_000
+    sooner = counted(
+        either, status="grace", grace_until=end, expires_at="2999-01-01T00:00:00.000000Z"
+    )
+    assert sooner is not None
+    assert sooner.left_us is not None
+    assert sooner.left_us <= 60_000_000
+    forever = counted(either)
+    assert forever is not None
+    assert forever.left_us is None

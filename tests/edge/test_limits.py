@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from settlement.core.errors import RateLimited
@@ -26,11 +27,11 @@ from tests.edge.test_transport import problem
 from tests.edge.world import World, settle_in, unknown_key, world
 from tests.support.raw import open_raw, sql
 from tests.support.rows import read_rows
+from tests.support.server import deployed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import httpx
 
 HOUR_US = 3_600_000_000
 HEADERS = (
@@ -329,3 +330,23 @@ def test_what_has_no_limit_is_not_counted() -> None:
         assert process.count(Bucket.READS, "somebody", "/x") is None
     assert process.charge(Bucket.SETTLE, "somebody", "/x") is None
     assert len(process) == 0
+
+
+def test_a_trusted_proxy_names_the_caller_and_a_stranger_does_not(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    """Catches: all callers behind a proxy in one bucket, or one who invents addresses in many."""
+    figures = "reads=1/0.001"
+    for n, (proxies, statuses) in enumerate([("127.0.0.1", [200, 200]), ("", [200, 429])]):
+        with deployed(
+            tmp_path / str(n),
+            sqlite_url,
+            SETTLEMENT_RATE_LIMITS=figures,
+            SETTLEMENT_TRUSTED_PROXIES=proxies,
+        ) as deployment:
+            url = f"{deployment.server().url}/protocol/fee-tiers"
+            found = [
+                httpx.get(url, headers={"X-Forwarded-For": f"192.0.2.{m}"}, timeout=30)
+                for m in range(2)
+            ]
+            assert [one.status_code for one in found] == statuses

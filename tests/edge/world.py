@@ -135,6 +135,13 @@ class World:
         self.ok("POST", "/protocol/settle", {"deal_id": pack["deal_id"]}, who=seller)
         return pack
 
+    def reviewed(self, **members: Any) -> dict[str, Any]:
+        """A deal under review, with its `acceptance_id`."""
+        pack = self.proof(**members)
+        body = {"deal_id": pack["deal_id"]}
+        made = self.ok("POST", "/protocol/acceptance/submit", body, who="seller")
+        return {**pack, "acceptance_id": made["acceptance"]["acceptance_id"]}
+
     def quiet(self) -> None:
         """Let the loops finish, then stop them: from here on only requests write."""
         self.services.worker.stop()
@@ -171,6 +178,8 @@ def settle_in(live: World) -> None:
     paid = live.deals["paid"] = live.settled()
     made = live.ok("POST", "/protocol/payouts", {"deal_id": paid["deal_id"]}, who="seller")
     paid["payout_id"] = made["payout"]["payout_id"]
+    for name in ("reviewed", "rejected"):
+        live.deals[name] = live.reviewed()
     wish = {"capability": "marketing", "budget_usd": 100}
     live.deals["wanted"] = live.ok("POST", "/protocol/intents", wish)
     awarded = live.deals["awarded"] = live.ok("POST", "/protocol/intents", wish, who="buyer")

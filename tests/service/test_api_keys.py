@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from settlement.core.api_keys import FIRST_SCOPES, SCOPES
+from settlement.core.clock import time_text
 from settlement.core.errors import (
     AdminNotGrantable,
     AgentNotFound,
@@ -22,9 +24,11 @@ from settlement.core.errors import (
 )
 from settlement.core.event_types import EVENT_TYPES
 from settlement.core.principal import PrincipalKind
+from settlement.core.writeset import KeyChange, WriteSet
 from settlement.service import api_keys
 from settlement.service.audit import run_audit
-from settlement.store.database import ConstraintViolated, open_database
+from settlement.store.api_keys import find_key
+from settlement.store.database import ConstraintViolated, LostRow, open_database
 from settlement.store.events import load_chain
 from tests.support.keys import BY_HAND, Holder, Shelf, shelf_on
 from tests.support.logs import raw_sql
@@ -281,8 +285,6 @@ def test_a_revoked_key_makes_no_other_however_short_ago(shelf: Shelf) -> None:
 def test_a_key_ends_when_it_was_to_end(shelf: Shelf) -> None:
     first = shelf.register()
     now = shelf.db.transaction(lambda tx: tx.now_us)
-    from settlement.core.clock import time_text
-
     guest = shelf.make(first, expires_at=time_text(now + 3_600_000_000))
     edge = EDGE[shelf.db.kind]
     shelf.pass_time(3_600 - edge)
@@ -332,6 +334,18 @@ def test_the_database_lets_a_key_only_go_towards_its_end(shelf: Shelf, statement
     with open_raw(shelf.url) as raw, pytest.raises(ConstraintViolated) as refusal:
         raw.run([sql(statement, key_id=old.key_id)])
     assert refusal.value.name == REFUSED[statement]
+
+
+def test_a_change_from_a_status_that_is_gone_changes_nothing(shelf: Shelf) -> None:
+    """Catches an update without the status that was read: whoever writes last would win."""
+    old = shelf.register()
+    shelf.rotate(old)
+    row = shelf.db.read(lambda tx: find_key(tx, old.key_id))
+    assert row is not None
+    late = KeyChange(key=replace(row, grace_until=row.created_at), expected_status="active")
+    with pytest.raises(LostRow):
+        shelf.db.transaction(lambda tx: tx.write(WriteSet(api_keys_changed=[late])))
+    assert shelf.find(old.text) is not None
 
 
 def test_the_database_refuses_a_second_successor(shelf: Shelf) -> None:

@@ -6,12 +6,15 @@ an index gave, in the very transaction of a batch. That covers triggers and fore
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
+from settlement.service.api_keys import draw_key
 from settlement.store.database import Database, open_database
 from settlement.store.loading import load_claims, load_footprint, load_needs
 from tests.store.make import LATER, Story
@@ -19,6 +22,7 @@ from tests.store.make import LATER, Story
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from settlement.core.api_keys import ApiKey
     from settlement.store.database import Tx
 
 SEEN = """
@@ -115,3 +119,29 @@ def test_a_batch_touches_what_it_names_and_no_more(database: Database) -> None:
     for table, (scanned, fetched) in seen.items():
         assert scanned == 0, f"{table} was scanned"
         assert fetched <= BATCH * 20, f"{table} gave {fetched} rows to a batch of {BATCH}"
+
+
+def test_keys_are_sought_by_id_and_prefix_however_many_there_are(database: Database) -> None:
+    """Catches a look-up of the key before that goes through all keys once the table has grown."""
+    database.transaction(lambda tx: tx.write(Story().world("agent_k")))
+    rows = [draw_key("agent_k", "", ["read"], now=LATER).key for _ in range(DEALS)]
+    chained = [replace(row, rotated_from=before.key_id) for before, row in itertools.pairwise(rows)]
+
+    def look(tx: Tx, row: ApiKey) -> tuple[int, int]:
+        before = touched(tx).get("api_key", (0, 0))
+        state = State()
+        load_needs(tx, Needs(api_keys=(row.key_id,)), state)
+        assert len(state.api_keys) == 2
+        assert tx.all("caller_find_keys", prefixes=[row.key_prefix])
+        assert len(tx.all("key_agent_page", agent_id="agent_k", before="key_~", limit=5)) == 5
+        after = touched(tx)["api_key"]
+        return after[0] - before[0], after[1] - before[1]
+
+    few = [rows[0], *chained[:9]]
+    database.transaction(lambda tx: tx.write(WriteSet(api_keys=few)))
+    for row in few[1:] + few[1:3]:
+        database.transaction(lambda tx, row=row: look(tx, row))  # type: ignore[misc]  # bound now
+    database.transaction(lambda tx: tx.write(WriteSet(api_keys=chained[9:])))
+    scanned, fetched = database.transaction(lambda tx: look(tx, chained[-1]))
+    assert scanned == 0
+    assert fetched <= 12

@@ -38,6 +38,7 @@ from tests.support.books import Books
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from settlement.core.acceptance_rows import Acceptance
     from settlement.core.intent_rows import Bid, BidReveal, Intent
     from settlement.core.mandate_rows import Mandate
     from settlement.core.operation import Decision, Operation
@@ -81,6 +82,7 @@ class World:
     deals: dict[str, Deal]
     effects: dict[str, Effect]
     mandates: dict[str, Mandate]
+    acceptances: dict[str, Acceptance]
     accounts: dict[tuple[str, str], Account]
     payouts: dict[tuple[str, str], Payout]
     destinations: list[Destination]
@@ -167,6 +169,7 @@ class World:
         for deal_id in needs.parties:
             state.parties[deal_id] = frozenset((a, r) for d, a, r in self.parties if d == deal_id)
         state.proofs.update({key: self.proofs.get(key, 0) for key in needs.proofs})
+        state.acceptances.update({key: self.acceptances.get(key) for key in needs.acceptances})
         state.scores.update({key: self.scores.get(key, 5000) for key in needs.scores})
         state.on_time.update(dict.fromkeys(needs.on_time, SLA_UNKNOWN))
         for intent_id in needs.intents:
@@ -241,6 +244,8 @@ class World:
         self.events.update({e.event_id: e for e in writes.events})
         self.mandates.update({m.mandate_id: m for m in writes.mandates_new})
         self.mandates.update({m.mandate_id: m for m in writes.mandates_changed})
+        for review in (*writes.acceptances_new, *writes.acceptances_changed):
+            self.acceptances[review.acceptance_id] = review
         self.receipts.extend(writes.receipts)
         self.volumes.extend(writes.volumes)
         self.parties.update((p.deal_id, p.agent_id, p.role) for p in writes.parties)
@@ -401,6 +406,7 @@ def new_world(*, agents: Iterable[Agent] = (), **rules: Any) -> World:
         deals={},
         effects={},
         mandates={},
+        acceptances={},
         accounts={},
         payouts={},
         destinations=[],

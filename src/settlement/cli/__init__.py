@@ -15,14 +15,17 @@ import rich_click as click
 
 from settlement import __version__
 from settlement.cli import output
+from settlement.cli.agents import agents
 from settlement.cli.audit import audit
 from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
+from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
+from settlement.cli.prove import prove_mover
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
@@ -31,8 +34,9 @@ from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "export", "vectors"],
+    "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
     "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover"],
 }
 
@@ -52,6 +56,7 @@ for _command in (
     demo,
     verify,
     audit,
+    prove_mover,
     export,
     vectors,
     doctor,
@@ -62,6 +67,8 @@ for _command in (
     outbox,
     pause,
     resume,
+    agents,
+    keys,
     backup,
     recover,
 ):

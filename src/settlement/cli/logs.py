@@ -10,23 +10,15 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from settlement.config import LogFormat
 from settlement.core.clock import time_text
+from settlement.core.redaction import without_secrets
 
 if TYPE_CHECKING:
     from settlement.config import Settings
-
-#: API keys, quotes, webhook secrets: their prefix stays, so that a line still says what was there.
-_SECRET: Final = re.compile(r"\b(a2a_[0-9a-f]{0,16}_?|quote_|whsec_)[0-9A-Za-z+/=_-]{8,}")
-
-
-def without_secrets(text: str) -> str:
-    """The text with every bearer secret cut down to its prefix."""
-    return _SECRET.sub(r"\1…", text)
 
 
 class _Formatter(logging.Formatter):

@@ -72,6 +72,11 @@ TRANSITIONS: Final[Mapping[str, Transition]] = {
             targets=(_S.GO_APPROVED,),
             missing_step={_S.CREATED: "proof"},
         ),
+        Transition(
+            operation="submit_acceptance",
+            sources=(_S.PROOF_READY, _S.GO_APPROVED),
+            missing_step={_S.CREATED: "proof"},
+        ),
         Transition(operation="reject", sources=(_S.PROOF_READY, _S.GO_APPROVED)),
         Transition(
             operation="settle",

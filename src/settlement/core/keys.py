@@ -67,18 +67,27 @@ def format_key(key_id: str, secret: bytes) -> str:
     assert re.fullmatch(rf"[0-9a-f]{{{KEY_ID_HEX}}}", key_id), "a key id is 16 hex"
     assert len(secret) == SECRET_BYTES, "a key secret is 32 bytes"
     body = f"{KEY_PREFIX}{key_id}_{base62(int.from_bytes(secret, 'big'), _SECRET_CHARS)}"
-    return body + base62(zlib.crc32(body.encode("ascii")), _CHECK_CHARS)
+    return body + _check_digits(body)
+
+
+def _check_digits(body: str) -> str:
+    return base62(zlib.crc32(body.encode("ascii")), _CHECK_CHARS)
 
 
 def parse_key(text: str) -> ParsedKey:
     """Check shape and CRC; raises KeyInvalid, the same error as for an unknown key."""
     match = _KEY.fullmatch(text)
-    if match is None or _unbase62(match[2]) >= 1 << (8 * SECRET_BYTES):
+    # The digits first: they stop nearly everything that was invented, at a microsecond each.
+    if match is None or match[3] != _check_digits(text[:-_CHECK_CHARS]):
         raise KeyInvalid()
-    body = text[:-_CHECK_CHARS]
-    if base62(zlib.crc32(body.encode("ascii")), _CHECK_CHARS) != match[3]:
+    if _unbase62(match[2]) >= 1 << (8 * SECRET_BYTES):
         raise KeyInvalid()
     return ParsedKey(key_id=match[1], digest=key_digest(text))
+
+
+def holds_key(text: str) -> bool:
+    """Tell whether something of a key's form stands in the text."""
+    return _KEY.search(text) is not None
 
 
 def key_digest(text: str) -> str:

@@ -19,6 +19,7 @@ from settlement.core.accounts import apply_transfers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from settlement.core.acceptance_rows import Acceptance
     from settlement.core.api_keys import ApiKey
     from settlement.core.intent_rows import Bid, IntentView
     from settlement.core.mandate_rows import Mandate
@@ -65,8 +66,9 @@ class Needs:
     destinations: (owner, destination id or None for all of the owner's, newest first).
     settlements: with its payees. parties, latest_proof_n: per deal id.
     known_receipts: (receipt_digest, authority). events: by event id.
-    scores: (agent id, asset), the OCS of a seller in hundredths. on_time: a seller's punctuality
-    in parts per million. intents: by intent id, with the count of bids. bids: all of an intent.
+    acceptances: by id. scores: (agent id, asset), the OCS of a seller in hundredths. on_time: a
+    seller's punctuality in parts per million. intents: by intent id, with the count of bids.
+    bids: all of an intent.
     """
 
     accounts: tuple[tuple[str, str], ...] = ()
@@ -84,6 +86,7 @@ class Needs:
     proofs: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     scores: tuple[tuple[str, str], ...] = ()
+    acceptances: tuple[str, ...] = ()
     on_time: tuple[str, ...] = ()
     intents: tuple[str, ...] = ()
     bids: tuple[str, ...] = ()
@@ -154,6 +157,7 @@ class State:
     proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
     scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
+    acceptances: Loaded[str, Acceptance | None] = field(default_factory=Loaded)
     on_time: Loaded[str, int] = field(default_factory=Loaded)
     intents: Loaded[str, IntentView | None] = field(default_factory=Loaded)
     bids: Loaded[str, tuple[Bid, ...]] = field(default_factory=Loaded)
@@ -164,6 +168,7 @@ class State:
     def apply(self, writes: WriteSet) -> None:
         """Make a decision's rows visible to the decisions after it in the same batch."""
         self._apply_rows(writes)
+        self._apply_consent(writes)
         # After accounts_new: a new account's row holds zeros and its transfers are counted here,
         # as the database counts them when it writes them.
         apply_transfers(self.accounts, writes.transfers)
@@ -193,8 +198,6 @@ class State:
             self.effects[effect.effect_id] = effect
         for change in writes.effects_changed:
             self.effects[change.effect.effect_id] = change.effect
-        for mandate in (*writes.mandates_new, *writes.mandates_changed):
-            self.mandates[mandate.mandate_id] = mandate
         for account in writes.accounts_new:
             self.accounts[account.ref, account.asset] = account
         for agent in writes.agents:
@@ -205,6 +208,12 @@ class State:
             self.payouts[payout.deal_id, payout.agent_id] = payout
         for receipt in writes.receipts:
             self.known_receipts[receipt.receipt_digest, receipt.authority] = receipt
+
+    def _apply_consent(self, writes: WriteSet) -> None:
+        for mandate in (*writes.mandates_new, *writes.mandates_changed):
+            self.mandates[mandate.mandate_id] = mandate
+        for acceptance in (*writes.acceptances_new, *writes.acceptances_changed):
+            self.acceptances[acceptance.acceptance_id] = acceptance
 
     def _apply_volumes(self, writes: WriteSet) -> None:
         """Move every window of the sellers concerned; found by index, not by search of a batch."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from settlement.core.acceptance_rows import Acceptance
     from settlement.core.actor_keys import ActorKey
     from settlement.core.api_keys import ApiKey
     from settlement.core.intent_rows import Bid, BidReveal, Intent
@@ -98,6 +99,8 @@ class WriteSet:
     payees: list[SettlementPayee] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)  # after transfers and payees
     volumes: list[VolumeEntry] = field(default_factory=list)
+    acceptances_new: list[Acceptance] = field(default_factory=list)
+    acceptances_changed: list[Acceptance] = field(default_factory=list)
     mandates_new: list[Mandate] = field(default_factory=list)
     mandates_changed: list[Mandate] = field(default_factory=list)
     destinations: list[Destination] = field(default_factory=list)

@@ -76,6 +76,8 @@ _SWITCHES: Final = {
     "place_bid": Switch.EXCHANGE.value,
     "close_intent": Switch.EXCHANGE.value,
 }
+#: What hangs on nothing but what it would approve.
+_APPROVES_AT_MOST: Final = frozenset({"acceptance"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,17 +184,24 @@ class _Batch:
         """Checks 7 and 8, limit and pause, come after the replay (6) and before any decision."""
         if id(ticket) not in self.followers:
             self._count(ticket, again=False)
-        switch = _SWITCHES.get(ticket.call.operation)
-        if switch is not None:
+        switches = self._switches(ticket)
+        if switches:
             if self.pauses is None:  # once per batch, and not at all for a batch of replays
                 self.pauses = read_pauses(self.tx)
-            stopped = self.pauses.stops(switch, *self._approves(ticket))
+            stopped = self.pauses.stops(*switches)
             if stopped is not None:
                 raise Paused(switch=stopped)
         self.needs.append(ticket.op.needs(self.state, self.ctx))
 
+    def _switches(self, ticket: Ticket) -> tuple[str, ...]:
+        operation = ticket.call.operation
+        if operation in _APPROVES_AT_MOST:
+            return self._approves(ticket)
+        switch = _SWITCHES.get(operation)
+        return () if switch is None else (switch, *self._approves(ticket))
+
     def _approves(self, ticket: Ticket) -> tuple[str, ...]:
-        """A settle of a deal that waits for its GO would be the GO too."""
+        """What settles or accepts a deal that waits for its GO would be the GO too."""
         deal = self.state.deals.get(ticket.call.deal_id or "")
         waits = deal is not None and deal.state == DealState.PROOF_READY
         return (Switch.GO.value,) if waits else ()

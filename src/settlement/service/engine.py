@@ -132,9 +132,9 @@ class Engine:
 
     # --- asking ----------------------------------------------------------------------------------
 
-    def submit(self, op: Operation) -> Future[Answer]:
+    def submit(self, op: Operation, charge: Charge | None = None) -> Future[Answer]:
         """Queue an operation; raises Busy and ShuttingDown. The future always gets an answer."""
-        return self._submit(op, wait_ns=0)
+        return self._submit(op, charge, wait_ns=0)
 
     def execute(self, op: Operation, wait_seconds: int = 0) -> Answer:
         """Run an operation and wait for its answer; raises Busy and ShuttingDown.
@@ -143,7 +143,7 @@ class Engine:
         """
         if self._thread is None:
             return self.run_batch([op])[0]
-        return self._submit(op, wait_ns=wait_seconds * _NS).result()
+        return self._submit(op, None, wait_ns=wait_seconds * _NS).result()
 
     def answer(
         self, op: Operation, wait_seconds: int = 5, charge: Charge | None = None
@@ -186,9 +186,9 @@ class Engine:
             answers.update(zip([item.position for item in taken], done, strict=True))
         return [answers[n] for n in range(len(ops))]
 
-    def _submit(self, op: Operation, *, wait_ns: int) -> Future[Answer]:
+    def _submit(self, op: Operation, charge: Charge | None, *, wait_ns: int) -> Future[Answer]:
         future = _owed()
-        self._enqueue(Pending(make_ticket(op), future, None, wait_ns))
+        self._enqueue(Pending(make_ticket(op, charge), future, None, wait_ns))
         return future
 
     def _raise_refusal(self) -> None:

@@ -2,7 +2,7 @@
 
 Guarantees: the key's 32 secret bytes come from the operating system's generator; only its digest
 leaves this module inside the operation; the plaintext is the caller's to show, once.
-Does not: rotate signing keys, or make operators (an operator grants those by hand).
+Does not: rotate signing keys, or let a call make an operator.
 
 Spec §12.1, contract §2.1. Change colour: red.
 """
@@ -51,8 +51,17 @@ class Registration:
         return f"Registration({self.operation.agent.agent_id})"
 
 
-def new_registration(principal: Principal, profile: Profile, *, now: str) -> Registration:
-    """Draw ids and key for a new agent; `now` is replaced by the transaction's time."""
+def new_registration(
+    principal: Principal,
+    profile: Profile,
+    *,
+    now: str,
+    scopes: Sequence[str] = FIRST_SCOPES,
+) -> Registration:
+    """Draw ids and key for a new agent; `now` is replaced by the transaction's time.
+
+    `scopes` other than the usual are for whoever runs the service, who makes operators so.
+    """
     agent_id = new_id(AgentId.prefix)
     agent = Agent(
         agent_id=agent_id,
@@ -66,7 +75,7 @@ def new_registration(principal: Principal, profile: Profile, *, now: str) -> Reg
         operator=0,
         created_at=now,
     )
-    drawn = draw_key(agent_id, "first", FIRST_SCOPES, now=now)
+    drawn = draw_key(agent_id, "first", scopes, now=now)
     operation = Register(
         principal=principal,
         agent=agent,

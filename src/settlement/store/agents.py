@@ -2,7 +2,7 @@
 
 Guarantees: volume is the difference of two running totals, each one index look-up; outcomes are
 the latest so many; nothing here reads an agent's whole history.
-Does not: authenticate or decide tiers.
+Does not: authenticate, or decide tiers or standings.
 
 Change colour: amber.
 """
@@ -48,6 +48,16 @@ def find_agent(tx: Tx, agent_id: str) -> Agent | None:
     """The agent of that id."""
     row = tx.maybe("agents_get", agent_id=agent_id)
     return Agent(**row) if row is not None else None
+
+
+def page(tx: Tx, only: str, limit: int) -> list[Agent]:
+    """The latest agents; `only`: suspended or verifier, everybody when empty."""
+    return [Agent(**row) for row in tx.all("agents_page", only=only, limit=limit)]
+
+
+def set_standing(tx: Tx, agent_id: str, *, status: str, verifier: int) -> None:
+    """Write what an operator decided about an agent."""
+    tx.run("agents_set_standing", agent_id=agent_id, status=status, verifier=verifier)
 
 
 def volume_of(tx: Tx, agent_id: str, asset: str, window_start: str) -> Volume:

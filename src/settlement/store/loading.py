@@ -15,6 +15,7 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from settlement.core.acceptance_rows import Acceptance
 from settlement.core.api_keys import ApiKey
 from settlement.core.mandate_rows import Mandate
 from settlement.core.reputation import score_hundredths
@@ -78,6 +79,11 @@ def load_needs(tx: Tx, needs: Needs, state: State) -> None:
     _destinations(tx, needs.destinations, state)
     _settlements(tx, needs.settlements, state)
     _deal_parts(tx, needs, state)
+    if needs.acceptances:
+        found = tx.all("acceptance_by_ids", ids=list(needs.acceptances))
+        reviews = {row["acceptance_id"]: Acceptance(**row) for row in found}
+        for acceptance_id in needs.acceptances:
+            state.acceptances[acceptance_id] = reviews.get(acceptance_id)
     load_exchange(tx, needs, state)
     for agent_id, asset in needs.scores:  # bidders, and deals whose policy asks for one
         outcomes = counting_outcomes(tx, agent_id, asset)

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from settlement.core import intent_rows, rows
+from settlement.core.acceptance_rows import Acceptance
 from settlement.core.actor_keys import ActorKey
 from settlement.core.api_keys import ApiKey
 from settlement.core.limit_rows import LimitRow
@@ -94,6 +95,7 @@ _PAYEE: Final = _insert("settlement_payee_insert", rows.SettlementPayee)
 _SETTLEMENT: Final = _insert("settlement_insert", rows.Settlement)
 _VOLUME: Final = _insert("volume_entry_insert", rows.VolumeEntry, "agent_id", "asset", "n")
 _DESTINATION: Final = _insert("destination_insert", rows.Destination)
+_ACCEPTANCE: Final = _insert("acceptance_insert", Acceptance, "acceptance_id")
 _MANDATE: Final = _insert("mandate_insert", Mandate, "mandate_id")
 _EFFECT: Final = _insert("effect_insert", rows.Effect, "obligation_key")
 _PAYOUT: Final = _insert("payout_insert", rows.Payout, "deal_id", "agent_id")
@@ -110,6 +112,11 @@ def _change(row: type[Any], key: str, *fixed: str) -> tuple[str, ...]:
 DEAL_CHANGE: Final = _change(rows.Deal, "deal_id", "created_at")
 PAYOUT_CHANGE: Final = _change(
     rows.Payout, "payout_id", "deal_id", "agent_id", "asset", "amount_minor", "created_at"
+)
+#: What was submitted stays as it was; a review is only decided.
+ACCEPTANCE_CHANGE: Final = (
+    *("status", "reviewer_id", "reason", "checks_passed", "checks_failed", "decided_at"),
+    "acceptance_id",
 )
 #: What a mandate allows never changes; it can only end.
 MANDATE_CHANGE: Final = ("status", "revoked_at", "mandate_id")
@@ -133,6 +140,7 @@ LIMIT: Final = _names(LimitRow)
 _CLAIM_KEY: Final = ("scope", "operation", "key")
 
 _deal_change: Final = attrgetter(*DEAL_CHANGE)
+_acceptance_change: Final = attrgetter(*ACCEPTANCE_CHANGE)
 _mandate_change: Final = attrgetter(*MANDATE_CHANGE)
 _payout_change: Final = attrgetter(*PAYOUT_CHANGE)
 _effect_change: Final = attrgetter(
@@ -169,9 +177,7 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_PAYEE, writes.payees)
     yield from _put(_SETTLEMENT, writes.settlements)
     yield from _put(_VOLUME, writes.volumes)
-    yield from _put(_MANDATE, writes.mandates_new)
-    mandates = _last(writes.mandates_changed, "mandate_id")
-    yield from _set("mandate_update", MANDATE_CHANGE, [_mandate_change(m) for m in mandates])
+    yield from _consent(writes)
     yield from _put(_DESTINATION, writes.destinations)
     yield from _put(_EFFECT, writes.effects_new)
     yield from _set("effect_update", EFFECT_CHANGE, _effects(writes.effects_changed))
@@ -184,6 +190,17 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _finishes(writes.claims_finished)
     limits = sorted(map(_limit, writes.limits))
     yield from _set("limit_write", LIMIT, limits)
+
+
+def _consent(writes: WriteSet) -> Iterator[Statement]:
+    """What buyers have said: reviews and mandates."""
+    yield from _put(_ACCEPTANCE, writes.acceptances_new)
+    reviews = _last(writes.acceptances_changed, "acceptance_id")
+    decided = [_acceptance_change(one) for one in reviews]
+    yield from _set("acceptance_update", ACCEPTANCE_CHANGE, decided)
+    yield from _put(_MANDATE, writes.mandates_new)
+    mandates = _last(writes.mandates_changed, "mandate_id")
+    yield from _set("mandate_update", MANDATE_CHANGE, [_mandate_change(m) for m in mandates])
 
 
 def _put(table: _Insert, values: Sequence[Any]) -> Iterator[Statement]:

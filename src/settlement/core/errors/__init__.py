@@ -12,6 +12,7 @@ Change colour: amber (codes are part of the contract; docs/errors.md is generate
 from __future__ import annotations
 
 from settlement.core.errors.access import (
+    AcceptanceNotFound,
     ActorMismatch,
     AdminNotGrantable,
     AgentNotFound,
@@ -82,6 +83,7 @@ from settlement.core.errors.invalid import (
 )
 from settlement.core.errors.rejected import (
     AcceptanceRequired,
+    AcceptanceSuperseded,
     AmountMismatch,
     Disputed,
     GoRequired,
@@ -127,7 +129,9 @@ from settlement.core.errors.system import (
 
 __all__ = [
     "BY_CODE",
+    "AcceptanceNotFound",
     "AcceptanceRequired",
+    "AcceptanceSuperseded",
     "ActorMismatch",
     "AdminNotGrantable",
     "AgentNotFound",

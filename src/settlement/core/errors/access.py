@@ -139,6 +139,15 @@ class RailUnknown(NotFound):
 
 
 @leaf
+class AcceptanceNotFound(NotFound):
+    code = "acceptance_not_found"
+    title = "No such acceptance"
+    message = "There is no acceptance {acceptance_id}."
+    advice = "GET /protocol/acceptance/deal/<deal_id> shows the one a deal has."
+    acceptance_id: str
+
+
+@leaf
 class MandateNotFound(NotFound):
     code = "mandate_not_found"
     title = "No such mandate"

@@ -95,6 +95,15 @@ class AcceptanceRequired(Rejected):
 
 
 @leaf
+class AcceptanceSuperseded(Rejected):
+    code = "acceptance_superseded"
+    title = "The work under review was replaced"
+    message = "A newer proof pack has ended review {acceptance_id}."
+    advice = "Look at the new pack and submit it for acceptance again."
+    acceptance_id: str
+
+
+@leaf
 class RejectedByBuyer(Rejected):
     code = "rejected_by_buyer"
     title = "The buyer rejected the work"

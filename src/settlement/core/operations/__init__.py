@@ -5,6 +5,7 @@ Guarantees: an operation either refuses and writes nothing, or answers with its 
 Does not: hold anything between two decisions.
 """
 
+from settlement.core.operations.acceptance import DecideAcceptance, SubmitAcceptance
 from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
 from settlement.core.operations.auto_go import AutoGo
@@ -30,6 +31,7 @@ __all__ = [
     "CreateIntent",
     "CreateKey",
     "CreateMandate",
+    "DecideAcceptance",
     "Go",
     "PlaceBid",
     "ProofPack",
@@ -45,4 +47,5 @@ __all__ = [
     "RotateKey",
     "Settle",
     "Split",
+    "SubmitAcceptance",
 ]

@@ -14,10 +14,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from settlement.core.acceptance_rows import REJECTED
 from settlement.core.accounts import available, escrow_account, mandate_account
 from settlement.core.canonical import sha256_hex
 from settlement.core.deal import check_transition
-from settlement.core.errors import PartyMismatch, QuoteExpired, QuoteMismatch, SelfApproval
+from settlement.core.errors import (
+    PartyMismatch,
+    QuoteExpired,
+    QuoteMismatch,
+    RejectedByBuyer,
+    SelfApproval,
+)
 from settlement.core.events import Actor
 from settlement.core.keys import same_digest
 from settlement.core.ledger import Books
@@ -131,6 +138,8 @@ class AutoGo:
         # 11 state
         check_transition(deal, self.name)
         self._check_quote(deal, ctx)
+        if deal.acceptance_state == REJECTED:
+            raise RejectedByBuyer(deal_id=deal.deal_id)  # a word said outweighs a standing one
         # 12 amount, fee, mandate; 13 funds
         volume_minor = rolling_volume(state, deal.seller_id, deal.asset, ctx)
         quote = quote_now(deal, deal.price_minor, volume_minor, ctx)

@@ -23,6 +23,13 @@ def once_per_deal(deal_id: str, operation: str) -> DerivedKey:
 
 
 @lru_cache(maxsize=4096)
+def acceptance_key(deal_id: str, acceptance_id: str) -> DerivedKey:
+    """The key of one review's decision, whichever it is."""
+    digest = idempotency_key(deal_id, "acceptance", {"id": acceptance_id})
+    return DerivedKey(deal_id=deal_id, operation="acceptance", key=digest.wire, digest=digest.full)
+
+
+@lru_cache(maxsize=4096)
 def payout_key(deal_id: str, payee: str) -> DerivedKey:
     """The key of one payee's payout."""
     digest = idempotency_key(deal_id, "payout", {"to": payee})

@@ -247,6 +247,9 @@ class ProofPack:
             "price_minor": pack.price_minor,
             "quote_digest": sha256_hex(self.quote_id),
             "quote_expires_at": time_text(expires_us),
+            # What was under review, or rejected, is not this pack.
+            "acceptance_id": None,
+            "acceptance_state": None,
             "updated_at": ctx.now,
         }
 

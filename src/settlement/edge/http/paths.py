@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from litestar.params import QueryParameter
 
 from settlement.core.errors import (
+    AcceptanceNotFound,
     AgentNotFound,
     CursorMalformed,
     DealNotFound,
@@ -26,7 +27,15 @@ from settlement.core.errors import (
     PayoutNotFound,
     TreeSizeUnknown,
 )
-from settlement.core.ids import HookId, IntentId, KeyId, MandateId, PayoutId, check_name
+from settlement.core.ids import (
+    AcceptanceId,
+    HookId,
+    IntentId,
+    KeyId,
+    MandateId,
+    PayoutId,
+    check_name,
+)
 
 if TYPE_CHECKING:
     from settlement.edge.http.request import EdgeRequest
@@ -77,6 +86,14 @@ def hook_in_path(text: str) -> str:
         return str(HookId.parse(text))
     except MalformedId:
         raise HookNotFound(hook_id=_shown(text)) from None
+
+
+def acceptance_in_path(text: str) -> str:
+    """The id of a review; raises AcceptanceNotFound for what cannot be one."""
+    try:
+        return str(AcceptanceId.parse(text))
+    except MalformedId:
+        raise AcceptanceNotFound(acceptance_id=_shown(text)) from None
 
 
 def mandate_in_path(text: str) -> str:

@@ -29,6 +29,7 @@ from settlement.core.errors import (
     SettlementError,
 )
 from settlement.core.limits import Limit, Standing
+from settlement.core.redaction import without_secrets
 from settlement.edge.http.body import BODY_BYTES_MAX
 from settlement.edge.http.limiter import exact_seconds, rate_headers, retry_after
 from settlement.edge.http.money import number
@@ -69,18 +70,26 @@ def status_of(error: SettlementError) -> int:
 
 
 def document(error: SettlementError, instance: str) -> dict[str, Any]:
-    """The problem document. The error's own fields come first: none can hide a fixed member."""
+    """The problem document. The error's own fields come first: none can hide a fixed member.
+
+    What a caller sent may be in it, and error answers are kept in logs of all sorts: a key that was
+    put in the wrong place is not repeated.
+    """
     return {
-        **_members(error),
+        **{name: _safe(value) for name, value in _members(error).items()},
         "type": f"/problems/{error.code}",
         "title": error.title,
         "status": status_of(error),
-        "detail": error.detail,
+        "detail": without_secrets(error.detail),
         "instance": instance,
         "ok": False,
         "error": error.code,
         "retry": error.retry.value,
     }
+
+
+def _safe(value: object) -> object:
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def _members(error: SettlementError) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from litestar import Request
 from litestar.datastructures import State
 
 from settlement.core.errors import JsonMalformed, MalformedId
+from settlement.core.keys import holds_key
 from settlement.core.principal import ANONYMOUS, Principal
 from settlement.edge.http.body import parse_object, read_bounded
 from settlement.edge.http.limiter import BUCKET_OPT, Limiter, network_of, who_calls
@@ -189,7 +190,8 @@ class EdgeRequest(Request[Any, Any, State]):
             return None
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1]
-        if not _KEY_TEXT.fullmatch(text):
+        # Kept with the outcome for good, so an API key in the wrong header must not get that far.
+        if not _KEY_TEXT.fullmatch(text) or holds_key(text):
             raise MalformedId(field="Idempotency-Key")
         return text
 

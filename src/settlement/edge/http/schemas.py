@@ -79,6 +79,20 @@ class GoBody(Body, kw_only=True, frozen=True):
     scope_summary: str = ""
 
 
+class AcceptanceBody(Body, kw_only=True, frozen=True):
+    deal_id: str
+    downstream_action: str = "settle"
+    review_deadline_seconds: Annotated[int, msgspec.Meta(ge=0, le=VALID_SECONDS_MAX)] = 0
+
+
+class DecisionBody(Body, kw_only=True, frozen=True):
+    decision: str | None = None
+    reason: str = ""
+    checks_passed: list[str] = []
+    checks_failed: list[str] = []
+    quote_id: str | None = None
+
+
 class MandateBody(Body, kw_only=True, frozen=True):
     buyer_id: str | None = None
     max_amount_per_deal_usd: Amount

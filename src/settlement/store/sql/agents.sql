@@ -5,6 +5,17 @@ SELECT agent_id, name, agent_type, capabilities, description, api_endpoint, owne
   operator, created_at, verifier
 FROM agent WHERE agent_id = :agent_id;
 
+-- name: agents_page
+SELECT agent_id, name, agent_type, capabilities, description, api_endpoint, owner_email, status,
+  operator, created_at, verifier
+FROM agent
+WHERE :only = '' OR (:only = 'suspended' AND status = 'suspended')
+  OR (:only = 'verifier' AND verifier = 1)
+ORDER BY agent_id DESC LIMIT :limit;
+
+-- name: agents_set_standing
+UPDATE agent SET status = :status, verifier = :verifier WHERE agent_id = :agent_id;
+
 -- name: agents_volume_last
 SELECT n, at, total_minor FROM volume_entry
 WHERE agent_id = :agent_id AND asset = :asset ORDER BY n DESC LIMIT 1;

@@ -41,11 +41,14 @@ SELECT * FROM agent WHERE agent_id = ANY(:ids::text[]) ORDER BY agent_id;
 -- With each key the one it succeeded, whose grace ends when it is rotated itself.
 SELECT * FROM api_key WHERE key_id = ANY(:ids::text[])
 UNION
-SELECT p.* FROM api_key AS t JOIN api_key AS p ON p.key_id = t.rotated_from
-WHERE t.key_id = ANY(:ids::text[]);
+SELECT * FROM api_key WHERE key_id = ANY(ARRAY(
+  SELECT rotated_from FROM api_key WHERE key_id = ANY(:ids::text[])));
 
 -- name: agent_by_names
 SELECT * FROM agent WHERE name = ANY(:names::text[]) ORDER BY name, agent_id;
+
+-- name: acceptance_by_ids
+SELECT * FROM acceptance WHERE acceptance_id = ANY(:ids::text[]);
 
 -- name: event_heads
 SELECT k.deal_id, e.version, e.hash FROM unnest(:ids::text[]) AS k (deal_id)

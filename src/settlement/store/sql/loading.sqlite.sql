@@ -37,6 +37,9 @@ CROSS JOIN api_key AS p ON p.key_id = t.rotated_from;
 -- name: agent_by_names
 SELECT * FROM agent WHERE name IN (SELECT value FROM json_each(:names)) ORDER BY name, agent_id;
 
+-- name: acceptance_by_ids
+SELECT * FROM acceptance WHERE acceptance_id IN (SELECT value FROM json_each(:ids));
+
 -- name: event_heads
 SELECT e.deal_id, e.version, e.hash FROM json_each(:ids) AS k CROSS JOIN event AS e
   ON e.deal_id = k.value AND e.version = (SELECT max(version) FROM event WHERE deal_id = k.value);

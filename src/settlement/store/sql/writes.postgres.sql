@@ -232,6 +232,26 @@ FROM unnest(:state::text[], :version::bigint[], :head_hash::text[], :asset::text
   settled_at, deal_id)
 WHERE t.deal_id = n.deal_id AND t.deal_id = ANY(:deal_id::text[]);
 
+-- name: acceptance_insert
+INSERT INTO acceptance (acceptance_id, deal_id, downstream_action, status, submitted_by, proof_hash,
+  scope_lock_hash, review_deadline, reviewer_id, reason, checks_passed, checks_failed, created_at,
+  decided_at)
+SELECT unnest(:acceptance_id::text[]), unnest(:deal_id::text[]),
+  unnest(:downstream_action::text[]), unnest(:status::text[]), unnest(:submitted_by::text[]),
+  unnest(:proof_hash::text[]), unnest(:scope_lock_hash::text[]),
+  unnest(:review_deadline::text[]), unnest(:reviewer_id::text[]), unnest(:reason::text[]),
+  unnest(:checks_passed::text[]), unnest(:checks_failed::text[]), unnest(:created_at::text[]),
+  unnest(:decided_at::text[]);
+
+-- name: acceptance_update
+UPDATE acceptance AS t SET status = n.status, reviewer_id = n.reviewer_id, reason = n.reason,
+  checks_passed = n.checks_passed, checks_failed = n.checks_failed, decided_at = n.decided_at
+FROM unnest(:status::text[], :reviewer_id::text[], :reason::text[], :checks_passed::text[],
+  :checks_failed::text[], :decided_at::text[], :acceptance_id::text[])
+  AS n (status, reviewer_id, reason, checks_passed, checks_failed, decided_at, acceptance_id)
+WHERE t.acceptance_id = n.acceptance_id AND t.status = 'pending'
+  AND t.acceptance_id = ANY(:acceptance_id::text[]);
+
 -- name: mandate_insert
 INSERT INTO mandate (mandate_id, buyer_id, asset, max_amount_minor, allowed_verticals,
   confidence_threshold, reserve_minor, status, expires_at, created_at, revoked_at)

@@ -159,6 +159,19 @@ UPDATE deal SET
   updated_at = :updated_at, settled_at = :settled_at
 WHERE deal_id = :deal_id;
 
+-- name: acceptance_insert
+INSERT INTO acceptance (acceptance_id, deal_id, downstream_action, status, submitted_by, proof_hash,
+  scope_lock_hash, review_deadline, reviewer_id, reason, checks_passed, checks_failed, created_at,
+  decided_at)
+VALUES (:acceptance_id, :deal_id, :downstream_action, :status, :submitted_by, :proof_hash,
+  :scope_lock_hash, :review_deadline, :reviewer_id, :reason, :checks_passed, :checks_failed,
+  :created_at, :decided_at);
+
+-- name: acceptance_update
+UPDATE acceptance SET status = :status, reviewer_id = :reviewer_id, reason = :reason,
+  checks_passed = :checks_passed, checks_failed = :checks_failed, decided_at = :decided_at
+WHERE acceptance_id = :acceptance_id AND status = 'pending';
+
 -- name: mandate_insert
 INSERT INTO mandate (mandate_id, buyer_id, asset, max_amount_minor, allowed_verticals,
   confidence_threshold, reserve_minor, status, expires_at, created_at, revoked_at)

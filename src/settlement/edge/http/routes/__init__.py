@@ -5,6 +5,7 @@ Does not: hold rules; see `edge/http/routing.py`.
 """
 
 from settlement.edge.http.routes import (
+    acceptance,
     agents,
     deals,
     destinations,
@@ -32,6 +33,7 @@ ALL_ROUTES = (
     *proofs.ROUTES,
     *go.ROUTES,
     *mandates.ROUTES,
+    *acceptance.ROUTES,
     *verify.ROUTES,
     *settle.ROUTES,
     *fees.ROUTES,

@@ -1,0 +1,74 @@
+"""`settlement prove-mover`: every forbidden write is tried, on a scratch database, and refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.running import run
+from tests.support.house import Play, house
+from tests.support.raw import contents, open_raw, sql
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LAYERS = {"check", "foreign key", "unique index", "trigger"}
+
+
+@pytest.fixture
+def live(tmp_path: Path, database_url: str) -> str:
+    """A database with a settled deal in it."""
+    with house(tmp_path, database_url) as services:
+        play = Play(services)
+        seller = play.agent("seller")
+        deal = play.proof(seller)
+        play.go(deal, play.agent("buyer"))
+        play.settle(deal, seller)
+        play.work()
+    return database_url
+
+
+def proved(directory: Path, url: str, code: int) -> dict[str, Any]:
+    ran = run(directory, "prove-mover", "--json", SETTLEMENT_DATABASE=url)
+    assert ran.code == code, ran
+    return ran.json()
+
+
+def test_every_forbidden_write_is_refused_and_nothing_of_ours_is_touched(
+    live: str, tmp_path: Path
+) -> None:
+    with open_raw(live) as raw:
+        before = contents(raw)
+        said = proved(tmp_path, live, 0)
+        assert contents(raw) == before
+    assert said["scratch"] == ("copy" if live.startswith("sqlite") else "fresh")
+    assert said["guards_missing_or_changed"] == []
+    attempts = said["attempts"]
+    assert len(attempts) > 30
+    assert all(one["refused"] for one in attempts)
+    assert {one["layer"] for one in attempts} == LAYERS
+    assert {one["title"]: one["rule"] for one in attempts}["fork a chain"] == (
+        "unique: event(deal_id, version)"
+    )
+
+
+def test_a_guard_that_somebody_dropped_is_noticed(live: str, tmp_path: Path) -> None:
+    """Catches a command that proves the release's schema instead of this database's."""
+    with open_raw(live) as raw:
+        on = " ON transfer" if raw.kind == "postgres" else ""
+        name = "transfer_append_only" if raw.kind == "postgres" else "transfer_no_update"
+        raw.run([sql(f"DROP TRIGGER {name}{on}")])
+    said = proved(tmp_path, live, 1)
+    accepted = [one["title"] for one in said["attempts"] if not one["refused"]]
+    if said["scratch"] == "copy":
+        assert accepted == ["change a transfer"]
+    else:
+        assert said["guards_missing_or_changed"] == ["transfer.transfer_append_only"]
+
+
+def test_without_a_database_a_fresh_one_is_tried(tmp_path: Path) -> None:
+    ran = run(tmp_path, "prove-mover")
+    assert ran.code == 0, ran
+    assert "nothing got past" in ran.out
+    assert not (tmp_path / "var").exists()
