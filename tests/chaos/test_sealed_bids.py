@@ -84,6 +84,36 @@ def _everything(made: Deployment, pages: Callable[[], bytes]) -> dict[str, bytes
     )
 
 
+def _refuse_some(site: Site, path: str, client: Agent, bidder: Agent) -> None:
+    """Bids that are not taken: another one under a used key, too fine, the client's own, keyless."""
+    body = {"agent_id": bidder.agent_id, "price_usd": text(REFUSED[0]), "delivery_hours": 12}
+    headers = {**bidder.headers, "Idempotency-Key": "bid-0"}
+    assert _refused(site, f"{path}/bids", body, headers) == 422
+    fine = {**body, "price_usd": text(REFUSED[1]) + "1"}
+    assert _refused(site, f"{path}/bids", fine, bidder.headers) == 422
+    assert _refused(site, f"{path}/bids", body, client.headers) == 403
+    assert _refused(site, f"{path}/bids", {**body, "agent_id": client.agent_id}, {}) == 401
+
+
+def _pages(site: Site, intent: dict[str, Any]) -> bytes:
+    """What anybody is shown of it, and the figures of the server."""
+    deal = intent["deal_id"]
+    shown = [
+        site.get(page)
+        for page in (
+            f"/protocol/intents/{intent['intent_id']}",
+            f"/protocol/deals/{deal}/timeline",
+            f"/protocol/proofs/{deal}/export",
+            f"/proof/{deal}",
+            "/health",
+            "/protocol/idempotency/stats",
+            "/protocol/econ/feed",
+        )
+    ]
+    with _plain.open(f"{site.bases[0]}/metrics", timeout=30) as answer:
+        return repr(shown).encode() + bytes(answer.read())
+
+
 def test_no_price_is_anywhere_before_the_close_and_each_is_after_it(
     deployment: Deployment,
 ) -> None:
@@ -103,36 +133,8 @@ def test_no_price_is_anywhere_before_the_close_and_each_is_after_it(
         first = _bid(site, intent, agent, minor, message=f"I ask {text(minor)}, no less")
         again = _bid(site, intent, agent, minor, message=f"I ask {text(minor)}, no less")
         assert again["nonce"] == first["nonce"]
-    mismatch = {
-        "agent_id": bidders[0].agent_id,
-        "price_usd": text(REFUSED[0]),
-        "delivery_hours": 12,
-    }
-    headers = {**bidders[0].headers, "Idempotency-Key": "bid-0"}
-    assert _refused(site, f"{path}/bids", mismatch, headers) == 422
-    fine = {**mismatch, "price_usd": text(REFUSED[1]) + "1"}
-    assert _refused(site, f"{path}/bids", fine, bidders[0].headers) == 422
-    assert _refused(site, f"{path}/bids", mismatch, client.headers) == 403
-    assert _refused(site, f"{path}/bids", {**mismatch, "agent_id": client.agent_id}, {}) == 401
-
-    def pages() -> bytes:
-        deal = intent["deal_id"]
-        shown = [
-            site.get(page)
-            for page in (
-                path,
-                f"/protocol/deals/{deal}/timeline",
-                f"/protocol/proofs/{deal}/export",
-                f"/proof/{deal}",
-                "/health",
-                "/protocol/idempotency/stats",
-                "/protocol/econ/feed",
-            )
-        ]
-        with _plain.open(f"{server.url}/metrics", timeout=30) as answer:
-            return repr(shown).encode() + bytes(answer.read())
-
-    before = _everything(deployment, pages)
+    _refuse_some(site, path, client, bidders[0])
+    before = _everything(deployment, lambda: _pages(site, intent))
     assert found_in(before, (*PRICES, *REFUSED)) == []
     lengths = read_rows(deployment.database, "SELECT DISTINCT length(ciphertext) FROM bid")
     assert len(lengths) == 1, "a length tells something"
