@@ -28,11 +28,21 @@ from hypothesis.stateful import (
 )
 
 from settlement.core.errors import Corrupt, PaymentRefused
-from settlement.core.operations import Go, RecordPayment, RequestPayout, Settle, Split
+from settlement.core.operations import (
+    AutoGo,
+    CreateMandate,
+    Go,
+    RecordPayment,
+    RequestPayout,
+    RevokeMandate,
+    Settle,
+    Split,
+)
 from settlement.core.principal import ANONYMOUS, SYSTEM
 from settlement.service.audit import run_audit
 from settlement.service.audit_base import AuditContext
 from settlement.service.checkpoint_file import CheckpointFile
+from settlement.service.fresh import new_id
 from settlement.signing import verify_ed25519
 from tests.support.books import Books
 from tests.support.house import Play, SteppingClock, house
@@ -48,7 +58,9 @@ if TYPE_CHECKING:
 AMOUNTS = st.sampled_from([None, None, None, None, 29, 30, 5_000, 10_000, 12_345])
 SELLS = st.sampled_from([0, 0, 0, 0, 1, 2])
 BUYS = st.sampled_from([1, 1, 1, 1, 0, 2, 3])
+ALLOWS = st.sampled_from([1, 1, 2, 0])
 DEALS_MAX = 3
+MANDATES_MAX = 3
 SHARES = st.sampled_from([("1",), ("0.5", "0.5"), ("0.333333", "0.333333", "0.333334")])
 Deal = dict[str, Any]
 
@@ -75,6 +87,8 @@ class Machine(RuleBasedStateMachine):
         self.payments = 0
         self.paid: dict[str, tuple[str, int]] = {}  # charge -> deal and amount, once booked
         self.taken: dict[str, Settle] = {}  # deal -> the first settle that was not refused
+        self.mandates: list[tuple[int, str]] = []  # whose, and which
+        self.left: dict[str, int] = {}  # mandate -> what is left of its reserve
         self.settled: dict[str, tuple[Settle, str]] = {}  # deal -> who settled it, and its tx
         return self.play.proof(self.people[0])
 
@@ -164,6 +178,61 @@ class Machine(RuleBasedStateMachine):
         self._try(
             RequestPayout(principal=payee, deal_id=deal["deal_id"], agent_id=str(payee.agent_id))
         )
+
+    # --- what buyers allow -----------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.mandates) < MANDATES_MAX)
+    @rule(buyer=ALLOWS, reserve=st.sampled_from([None, 30, 40, 4_000]))
+    def allow(self, buyer: int, reserve: int | None) -> None:
+        who = self.people[buyer]
+        answer = self._try(
+            CreateMandate(
+                principal=who,
+                mandate_id=new_id("mnd_"),
+                buyer_id=str(who.agent_id),
+                asset="USD/2",
+                max_amount_minor=5_000,
+                allowed_verticals='["marketing"]',
+                confidence_threshold="0",
+                reserve_minor=reserve,
+            )
+        )
+        if answer.result is not None:
+            mandate_id = answer.result["mandate_id"]
+            self.mandates.append((buyer, mandate_id))
+            self.left[mandate_id] = reserve or 0
+
+    @precondition(lambda self: self.mandates)
+    @rule(deal=deals, at=st.integers(0, 9), by=BUYS)
+    def approve_by_mandate(self, deal: Deal, at: int, by: int) -> None:
+        _, mandate_id = self.mandates[at % len(self.mandates)]
+        answer = self._try(
+            AutoGo(
+                principal=ANONYMOUS if by == 3 else self.people[by],
+                deal_id=deal["deal_id"],
+                quote_id=deal["quote_id"],
+                mandate_id=mandate_id,
+                candidates=(mandate_id,),
+            )
+        )
+        if answer.result is None or answer.replayed:
+            return
+        drawn = answer.result["reserve_drawn_minor"]
+        if answer.result["decision"] != "go_approved" or by == 3:
+            assert not drawn, "only an approval under a key is paid from a reserve"
+        self.left[mandate_id] -= drawn
+        assert self.left[mandate_id] >= 0, "spent more than was put aside"
+
+    @precondition(lambda self: self.mandates)
+    @rule(at=st.integers(0, 9), by=ALLOWS)
+    def revoke(self, at: int, by: int) -> None:
+        owner, mandate_id = self.mandates[at % len(self.mandates)]
+        op = RevokeMandate(principal=self.people[by], mandate_id=mandate_id)
+        answer = self._try(op)
+        assert (answer.error is None) == (by == owner), "a mandate is its buyer's to end"
+        if answer.result is not None:
+            assert answer.result["returned_minor"] == self.left[mandate_id]
+            self.left[mandate_id] = 0
 
     # --- what rails and operators do -------------------------------------------------------------
 
