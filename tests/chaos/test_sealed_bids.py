@@ -85,7 +85,7 @@ def _everything(made: Deployment, pages: Callable[[], bytes]) -> dict[str, bytes
 
 
 def _refuse_some(site: Site, path: str, client: Agent, bidder: Agent) -> None:
-    """Bids that are not taken: another under a used key, one too fine, the client's own, keyless."""
+    """Bids that are not taken: one under a used key, one too fine, the client's own, a keyless."""
     body = {"agent_id": bidder.agent_id, "price_usd": text(REFUSED[0]), "delivery_hours": 12}
     headers = {**bidder.headers, "Idempotency-Key": "bid-0"}
     assert _refused(site, f"{path}/bids", body, headers) == 422
