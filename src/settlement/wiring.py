@@ -23,7 +23,7 @@ from settlement.config import SIMULATED, ConfigError, Settings
 from settlement.core.bids import parse_seal_key
 from settlement.core.operation import Rules
 from settlement.edge.outgoing import Sender
-from settlement.edge.rails.inbound import SimulatedInbound
+from settlement.edge.rails import choice
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.edge.worker import Loop, Worker, has_events, has_jobs
 from settlement.sealing import SealKey, open_or_create_key_file, read_key_file
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 
     from settlement.core.clock import Clock
     from settlement.core.errors import BehindCheckpoint
-    from settlement.core.inbound import Inbound
     from settlement.core.rail import Rail
     from settlement.core.writeset import WriteSet
+    from settlement.edge.payment_desk import PaymentDesk
     from settlement.service.job_runner import JobRunner
     from settlement.signing import Signer
     from settlement.store.database import Database
@@ -84,6 +84,8 @@ class Services:
     signer: Signer | None
     jobs: JobQueue
     rails: Mapping[str, Rail]
+    #: Where buyers pay, on a rail that has such a place.
+    desk: PaymentDesk | None
     effects: EffectRunner
     outbox: Outbox
     inbox: Inbox
@@ -120,6 +122,8 @@ class Services:
             self._loops_run = False
         self.engine.close()
         self.effects.close()
+        if self.desk is not None:
+            self.desk.close()
         self.deliveries.close()
         self.scheduler.close()
         self.sequencer.close()
@@ -137,7 +141,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Services:
     """
     signer = _signer(settings)
     seal = _seal_key(settings)
-    rails = _rails(settings)
+    rails = choice.rails(settings)
     db = open_database(settings.database, clock)
     try:
         if pending := schema_state(db).pending:
@@ -172,7 +176,7 @@ def _connect(
     bundles = Bundles(db, sequencer, signer)
     effects = EffectRunner(db, engine, jobs, rails, owner=owner)
     outbox = Outbox(db)
-    inbox = Inbox(db, engine, jobs, _inbounds(settings), owner=owner)
+    inbox = Inbox(db, engine, jobs, choice.inbounds(settings), owner=owner)
     exchange = Exchange(db, engine, seal)
     loopback = settings.webhooks_to_loopback
     asked = Sender(allow_loopback_http=loopback, seconds=_WEBHOOK_ASKED_SECONDS)
@@ -198,6 +202,7 @@ def _connect(
         signer=signer,
         jobs=jobs,
         rails=rails,
+        desk=choice.desk(settings),
         effects=effects,
         outbox=outbox,
         inbox=inbox,
@@ -287,18 +292,9 @@ def rules_of(settings: Settings) -> Rules:
         prices=settings.prices_minor,
         rail=settings.rail,
         rails_charging_alone=frozenset({SIMULATED}),
-        payout_rails={settings.rail.upper(): settings.rail},
+        payout_rails={choice.PAYOUT_NAMES[settings.rail]: settings.rail},
         public_url=settings.base_url,
     )
-
-
-def _rails(settings: Settings) -> dict[str, Rail]:
-    return {SIMULATED: SimulatedRail(settings.rail_dir)}
-
-
-def _inbounds(settings: Settings) -> dict[str, Inbound]:
-    now, before = settings.simulated_webhook_secret, settings.simulated_webhook_secret_previous
-    return {SIMULATED: SimulatedInbound(tuple(secret for secret in (now, before) if secret))}
 
 
 def _signer(settings: Settings) -> Signer:

@@ -90,7 +90,40 @@ def test_pretend_money_never_meets_a_real_rail() -> None:
 
 def test_a_rail_this_version_lacks_is_refused_in_live_mode_too() -> None:
     with pytest.raises(ConfigError, match="no such rail"):
-        load({"SETTLEMENT_RAIL": "stripe", "SETTLEMENT_MODE": "live"})
+        load({"SETTLEMENT_MODE": "live", "SETTLEMENT_RAIL": "abacus"})
+
+
+STRIPE = {
+    "SETTLEMENT_MODE": "live",
+    "SETTLEMENT_RAIL": "stripe",
+    "SETTLEMENT_STRIPE_SECRET_KEY": "sk_test_0123456789",
+    "SETTLEMENT_STRIPE_PUBLISHABLE_KEY": "pk_test_0123456789",
+    "SETTLEMENT_STRIPE_WEBHOOK_SECRET": "whsec_0123456789abcdef",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in STRIPE if "STRIPE" in name])
+def test_live_with_stripe_needs_its_secrets_and_says_where_they_are(name: str) -> None:
+    """Broken build: it starts, takes deals, and fails when the first money should move."""
+    with pytest.raises(ConfigError) as caught:
+        load({**STRIPE, name: ""})
+    assert caught.value.setting == name
+    assert "SETTLEMENT_RAIL" in caught.value.reason
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize("key", ["sk-test-0123456789", "pk_test_0123456789", "sk_x y", "0" * 40])
+def test_what_is_no_secret_key_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({**STRIPE, "SETTLEMENT_STRIPE_SECRET_KEY": key})
+    assert key not in str(caught.value)
+
+
+def test_stripes_secrets_are_hidden_wherever_settings_are_shown() -> None:
+    settings = load(STRIPE)
+    shown = f"{settings!r} {describe(settings)}"
+    assert STRIPE["SETTLEMENT_STRIPE_SECRET_KEY"] not in shown
+    assert STRIPE["SETTLEMENT_STRIPE_WEBHOOK_SECRET"] not in shown
 
 
 def test_prices_of_known_work_are_exact() -> None:

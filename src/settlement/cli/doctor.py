@@ -30,8 +30,11 @@ from settlement.cli.output import (
     json_option,
     settings_from_environment,
 )
+from settlement.config import STRIPE
 from settlement.core.clock import parse_time
 from settlement.core.errors import DatabaseUnavailable, SettlementError
+from settlement.core.rail import RailSilent
+from settlement.edge.rails.choice import stripe_rail
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.signing import Ed25519FileSigner, SigningKeyError, verify_ed25519
 from settlement.store import operator
@@ -295,6 +298,23 @@ def _port(settings: Settings) -> Iterator[Finding]:
     yield Finding(name="port", status=OK, detail=f"{where} is free")
 
 
+def _rail(settings: Settings) -> Iterator[Finding]:
+    """Ask the rail something that changes nothing. The simulated one is a directory, seen above."""
+    if settings.rail != STRIPE:
+        return
+    try:
+        stripe_rail(settings).check()
+    except RailSilent as silence:
+        yield Finding(
+            name="rail",
+            status=PROBLEM,
+            detail=str(silence),
+            advice="401 and 403: see SETTLEMENT_STRIPE_SECRET_KEY; else the way to Stripe's API.",
+        )
+        return
+    yield Finding(name="rail", status=OK, detail="Stripe answers, and knows the secret key")
+
+
 _PROBES: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
     _database,
     _directories,
@@ -302,4 +322,5 @@ _PROBES: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
     _signing_key,
     _checkpoint,
     _port,
+    _rail,
 )

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 from settlement.config import readers
 from settlement.config.exchange import ExchangeSettings
 from settlement.config.limits import LimitSettings
+from settlement.config.stripe import StripeSettings, find_missing
 from settlement.config.table import (
     SIMULATED,
+    STRIPE,
     FeedSettings,
     LogFormat,
     LogKeySettings,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIMULATED",
+    "STRIPE",
     "ConfigError",
     "LogFormat",
     "LogLevel",
@@ -57,11 +60,12 @@ __all__ = [
 
 PREFIX: Final = "SETTLEMENT_"
 #: Rails this version can drive. A real one is added here with its adapter.
-RAILS: Final = frozenset({SIMULATED})
+RAILS: Final = frozenset({SIMULATED, STRIPE})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
+    StripeSettings,
     ExchangeSettings,
     LimitSettings,
     FeedSettings,
@@ -90,6 +94,8 @@ class Settings(
                 f"this version has no such rail; it has {', '.join(sorted(RAILS))}",
                 "Choose one of those.",
             )
+        if self.rail == STRIPE and (missing := find_missing(self)):
+            raise ConfigError(missing.setting, "", missing.reason, missing.advice)
         if self.batch_limit > self.queue_limit:
             raise ConfigError(
                 "SETTLEMENT_BATCH_LIMIT",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIMULATED: Final = "simulated"
+STRIPE: Final = "stripe"
 
 
 class Mode(StrEnum):
@@ -217,7 +218,7 @@ class RailSettings:
         metadata=setting(
             SIMULATED,
             readers.matching(r"[a-z][a-z0-9_]{0,31}", "a lower-case name such as simulated"),
-            "The payment provider that charges and pays.",
+            "The payment provider: `simulated`, or in live mode `stripe`.",
         )
     )
     rail_dir: Path = field(

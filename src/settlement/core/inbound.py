@@ -1,8 +1,9 @@
 """What a rail tells us by itself, and what the house asks of whoever reads a rail's messages.
 
 For: `service/inbox.py`, which applies news, and `edge/rails/inbound.py`, which reads messages.
-Guarantees: news is about one charge or one payout, with whole minor units and the rail's own
-reference for the money; what cannot be read as news raises `Unreadable` or is none.
+Guarantees: news is about one charge, payout or refund, or about money that left a charge by itself,
+with whole minor units and the rail's own reference for the money; what cannot be read as news
+raises `Unreadable` or is none.
 Does not: check a signature or move money.
 
 Spec §10.1. Change colour: red.
@@ -25,11 +26,14 @@ class Unreadable(Exception):
 class RailNews:
     """One thing a rail says has happened.
 
-    rail_ref: the rail's own name of the charge or payout, the same in every message about it.
+    kind: `refunded_total` says how much of a charge has gone back in all, by whomever; `chargeback`
+    that the buyer's bank takes it back.
+    rail_ref: the rail's own name of the money, the same in every message about it.
+    deal_id: None where the rail does not know it, and the charge that is named tells.
     rail_key: the key we sent, where the rail was asked by us; None for money paid in from outside.
     """
 
-    kind: Literal["charge", "payout"]
+    kind: Literal["charge", "payout", "refund", "refunded_total", "chargeback"]
     state: Literal["confirmed", "refused"]
     rail_ref: str
     asset: str

@@ -12,7 +12,13 @@ from __future__ import annotations
 
 from settlement.core.hashes import rail_key
 
-__all__ = ["charge_obligation", "payout_obligation", "rail_key", "refund_obligation"]
+__all__ = [
+    "charge_obligation",
+    "payment_obligation",
+    "payout_obligation",
+    "rail_key",
+    "refund_obligation",
+]
 
 
 def charge_obligation(deal_id: str, refusals: int) -> str:
@@ -23,6 +29,11 @@ def charge_obligation(deal_id: str, refusals: int) -> str:
 def payout_obligation(deal_id: str, payee: str, refusals: int) -> str:
     """Sending one payee's whole net of one deal."""
     return f"payout:{deal_id}:{payee}:{refusals}"
+
+
+def payment_obligation(deal_id: str, amount_minor: int) -> str:
+    """The buyer's own payment of a deal's gross, at the rail's page; GO approves one gross."""
+    return f"payment_link:{deal_id}:{amount_minor}"
 
 
 def refund_obligation(claim_key: str) -> str:

@@ -58,10 +58,18 @@ class Rail(Protocol):
         """How long after sending `ask` may still answer "no such request" wrongly."""
         ...
 
+    @property
+    def key_retention_seconds(self) -> int | None:
+        """How long the rail knows a key it was sent; None: for ever."""
+        ...
+
     def send(self, request: RailRequest) -> RailAnswer:
         """Do it, once per rail key; raises RailSilent."""
         ...
 
-    def ask(self, kind: str, rail_key: str) -> RailAnswer | None:
-        """What became of it; None: no such request. Raises RailSilent, also while undecided."""
+    def ask(self, kind: str, rail_key: str, destination: str | None = None) -> RailAnswer | None:
+        """What became of it; None: no such request. Raises RailSilent, also while undecided.
+
+        destination: as it was sent, for rails that look things up by where they went.
+        """
         ...

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from settlement.core.accounts import available
 from settlement.core.deal import shown_status
 from settlement.core.errors import DealNotFound
 from settlement.core.money import Asset
@@ -218,6 +219,9 @@ def payment(db: Database, deal_id: str) -> dict[str, Any]:
             "amount_minor": amount,
             "summary": deal.scope_summary,
             "status": _status_of(tx, deal),
+            "state": deal.state.value,
+            "before_approval": deal.state in (DealState.CREATED, DealState.PROOF_READY),
+            "in_escrow_minor": available(rows.escrow_of(tx, deal)),
         }
 
     return db.read(read)

@@ -9,6 +9,7 @@ Contract §2.10. Change colour: amber.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,8 @@ RAIL_NAMES: Final = (
     "CRYPTO_USDC",
     "SIMULATED",
 )
+#: What an address looks like where its rail is driven from here.
+_ADDRESSES: Final = {"STRIPE_CONNECT": re.compile(r"acct_[A-Za-z0-9_]{1,64}")}
 OWNED_MAX: Final = 100
 ADDRESS_CHARS_MAX: Final = 512
 _SHOWN_CHARS: Final = 4
@@ -82,6 +85,9 @@ def create(db: Database, wanted: NewDestination, metadata_text: str, rules: Rule
         raise InvalidField(field="rail", reason=f"none of {', '.join(RAIL_NAMES)}")
     if len(wanted.address) > ADDRESS_CHARS_MAX:
         raise InvalidField(field="address", reason=f"longer than {ADDRESS_CHARS_MAX} characters")
+    status = status_for(rail, rules)
+    if status == ACTIVE and rail in _ADDRESSES and not _ADDRESSES[rail].fullmatch(wanted.address):
+        raise InvalidField(field="address", reason="no account of that rail: it begins acct_")
     made = Destination(
         destination_id=new_id("dest_"),
         owner_id=wanted.owner_id,
@@ -89,7 +95,7 @@ def create(db: Database, wanted: NewDestination, metadata_text: str, rules: Rule
         address=wanted.address,
         metadata=metadata_text,
         auto=int(wanted.auto),
-        status=status_for(rail, rules),
+        status=status,
         created_at="",
     )
 

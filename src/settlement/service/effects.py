@@ -4,8 +4,10 @@ For: the worker, which calls `step`. A step takes a batch of jobs through three 
 rails called between the first two: leased and marked sent; recorded by the engine; finished.
 Guarantees: an effect is marked `sent`, committed, before its rail is called; an effect found `sent`
 (its lease was lost) or `unknown` is asked about, never sent, until the rail denies knowing it and
-its lookup lag has passed, and then it is sent under the same rail key; an answer is recorded only
-under the fence of the job's lease. Whatever is no proof is unknown, and is asked about without end.
+its lookup lag has passed, and then it is sent under the same rail key; so a rail that forgets its
+keys is asked before every resend. A send that its process overslept is not made: the rail may have
+forgotten by then what another worker sent. An answer is recorded only under the fence of the job's
+lease. Whatever is no proof is unknown, and is asked about without end.
 A new effect whose switch is paused is not sent; its job looks again later, and uses no attempt.
 Does not: move money (`RecordCharge`, `RecordPayout` do), or use an attempt for silence.
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -47,6 +50,10 @@ logger = logging.getLogger(__name__)
 
 ASK_MAX_SECONDS: Final = 300
 ALARM_SECONDS: Final = 900
+#: By then 15 minutes have gone, however often the effect was sent anew meanwhile.
+ALARM_QUESTIONS: Final = 10
+#: Counts while a process is stopped, and on Linux while its machine sleeps.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _UNKNOWN: Final = RailOutcome(state="unknown")
 _OPEN: Final = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 #: Kinds that some operation records.
@@ -61,6 +68,7 @@ class _Case:
     effect: Effect
     rail: Rail
     sent_us: int  # when it was sent before, 0 if never
+    marked_ns: int = 0  # this process's clock before the mark that allows sending
     outcome: RailOutcome = _UNKNOWN
     denied: bool = False  # the rail says it knows no such request
 
@@ -99,9 +107,12 @@ class EffectRunner:
 
     def step(self, limit: int = 64) -> int:
         """Take up to `limit` ready effect jobs as far as they go; how many there were."""
+        before_ns = time.clock_gettime_ns(_CLOCK)
         taken, cases, now_us = self._db.transaction(lambda tx: self._take(tx, limit))
         if not taken:
             return 0
+        for case in cases:
+            case.marked_ns = before_ns
         fault("effect.before_send")
         self._call(cases, _send_or_ask)
         self._send_again(cases, now_us)
@@ -185,10 +196,12 @@ class EffectRunner:
             free = [c for c in denied if pauses.stops(EFFECT_SWITCH[c.effect.kind]) is None]
             return rows.mark_sent_again(tx, [(case.effect, case.fence) for case in free])
 
+        before_ns = time.clock_gettime_ns(_CLOCK)
         mine = self._db.transaction(mark)
         again = [case for case in denied if case.effect.effect_id in mine]
         for case in again:
             case.effect = replace(case.effect, state=EffectState.SENT)
+            case.marked_ns = before_ns
         self._call(again, _send)
 
     # --- record ----------------------------------------------------------------------------------
@@ -223,7 +236,8 @@ class EffectRunner:
         asked = case.effect.ask_count
         seconds = min(ASK_MAX_SECONDS, 1 << min(asked + 1, 16))
         self._jobs.defer_in(tx, case.job, seconds * SECOND_US, "outcome unknown: asking the rail")
-        if case.sent_us and tx.now_us - case.sent_us > ALARM_SECONDS * SECOND_US:
+        old = case.sent_us and tx.now_us - case.sent_us > ALARM_SECONDS * SECOND_US
+        if old or asked >= ALARM_QUESTIONS:
             logger.error("effect %s has been unknown for 15 minutes", case.effect.effect_id)
 
 
@@ -251,6 +265,9 @@ def _send_or_ask(case: _Case) -> None:
 
 def _send(case: _Case) -> None:
     effect = case.effect
+    if _overslept(case):
+        logger.error("effect %s: too late to send under its mark; asking first", effect.effect_id)
+        return
     request = RailRequest(
         kind=effect.kind,
         rail_key=rail_key(effect.obligation_key),
@@ -263,9 +280,21 @@ def _send(case: _Case) -> None:
     _hear(case, lambda: case.rail.send(request))
 
 
+def _overslept(case: _Case) -> bool:
+    """True when the rail may have forgotten the key of what was sent since this was marked.
+
+    A process that was stopped between mark and call has lost its lease, and somebody else has sent.
+    Within the rail's memory of keys that is harmless, the key is the same. Half of it is the limit,
+    the other half is for a request on its way.
+    """
+    kept = case.rail.key_retention_seconds
+    gone_ns = time.clock_gettime_ns(_CLOCK) - case.marked_ns
+    return kept is not None and gone_ns >= kept * 1_000_000_000 // 2
+
+
 def _ask(case: _Case) -> None:
-    effect = case.effect
-    _hear(case, lambda: case.rail.ask(effect.kind, rail_key(effect.obligation_key)))
+    effect, key = case.effect, rail_key(case.effect.obligation_key)
+    _hear(case, lambda: case.rail.ask(effect.kind, key, effect.destination))
 
 
 def _hear(case: _Case, call: Callable[[], RailAnswer | None]) -> None:

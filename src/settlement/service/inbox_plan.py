@@ -3,7 +3,8 @@
 For: `inbox.py`, within the transaction that leased the job.
 Guarantees: news about something we asked a rail for (an effect, found by its rail key, or by the
 rail's own reference) answers that effect or nothing; only a charge that no effect explains is money
-paid in from outside. While a charge of the deal is undecided, such money waits.
+paid in from outside. While a charge of the deal is undecided, such money waits. Money that left a
+charge by itself is a contradiction, kept and alarming, also where nobody knows the deal.
 Does not: execute the operation; every one of them is guarded, so a plan may be out of date.
 
 Spec §10.1. Change colour: red.
@@ -12,7 +13,7 @@ Spec §10.1. Change colour: red.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from settlement.core.obligations import rail_key
 from settlement.core.operations import RailOutcome, RecordCharge, RecordPayment, RecordPayout
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 OTHER_AMOUNT = "the amount is not the deal's; it stays in escrow"
 _ANSWERABLE = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 _OPEN = _ANSWERABLE | {EffectState.PLANNED}
+#: Who records what a message says of an effect.
+_RECORDS: Final[dict[EffectKind, type[RecordCharge | RecordPayout]]] = {
+    EffectKind.CHARGE: RecordCharge,
+    EffectKind.PAYOUT: RecordPayout,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +71,20 @@ def alarming(outcome: Verdict) -> bool:
 
 def plan(tx: Tx, message: InboxRow, news: RailNews) -> Plan:
     """Decide what to do about a piece of news."""
-    deal = None if news.deal_id is None else deal_rows.find_deal(tx, news.deal_id)
+    deal_id = news.deal_id or _deal_of_charge(tx, message.source, news.rail_ref)
+    deal = None if deal_id is None else deal_rows.find_deal(tx, deal_id)
+    if news.kind == "chargeback":
+        return _taken_back(news, deal)
     if deal is None:
         return _contradiction(f"{news.kind} {news.rail_ref} names no deal that is known here")
     effects = [e for e in deal_rows.effects_of(tx, deal.deal_id) if e.rail == message.source]
+    if news.kind == "refunded_total":
+        return _gone_back(effects, news)
     effect = _effect_of(effects, news)
     if effect is not None:
         return _about_effect(effect, news)
-    if news.kind == "payout":
-        return _contradiction(f"payout {news.rail_ref} was never asked for")
+    if news.kind != "charge":
+        return _contradiction(f"{news.kind} {news.rail_ref} was never asked for")
     return _paid_in(tx, message, news, deal, effects)
 
 
@@ -98,7 +109,10 @@ def _about_effect(effect: Effect, news: RailNews) -> Plan:
         return Plan(verdict=Verdict("ignored", f"{what} is yet to be sent"))
     if effect.state not in _ANSWERABLE:
         return _about_answered(effect, news, what)
-    operation = RecordPayout if effect.kind is EffectKind.PAYOUT else RecordCharge
+    operation = _RECORDS.get(effect.kind)
+    if operation is None:
+        # Its own job asks within minutes and hears the same.
+        return Plan(verdict=Verdict("ignored", f"{what} is asked about by its job"))
     return Plan(
         operation=operation(
             principal=SYSTEM,
@@ -144,6 +158,32 @@ def _paid_in(
         ),
         note=None if news.amount_minor == wanted else OTHER_AMOUNT,
     )
+
+
+def _gone_back(effects: Sequence[Effect], news: RailNews) -> Plan:
+    """How much of a charge went back in all; more than was asked for here is somebody else's."""
+    ours = [e for e in effects if e.kind is EffectKind.REFUND and e.destination == news.rail_ref]
+    asked = sum(e.amount_minor for e in ours if e.state is not EffectState.REFUSED)
+    if news.amount_minor > asked:
+        return _contradiction(
+            f"{news.amount_minor} of charge {news.rail_ref} went back, {asked} by a refund of ours"
+        )
+    return Plan(verdict=Verdict("ignored", "what went back was asked for here"))
+
+
+def _taken_back(news: RailNews, deal: Deal | None) -> Plan:
+    """A chargeback: the money is out of our hands, and the books do not know it yet."""
+    whose = f"deal {deal.deal_id}" if deal is not None else "no deal that is known here"
+    return _contradiction(
+        f"{news.amount_minor} of charge {news.rail_ref} is taken back by the payer's bank"
+        f" ({news.code or 'no reason given'}); it paid for {whose}"
+    )
+
+
+def _deal_of_charge(tx: Tx, rail: str, rail_ref: str) -> str | None:
+    """The deal into whose escrow a charge was booked."""
+    claims = claims_of_key(tx, f"{rail}:{rail_ref}")
+    return next((one.deal_id for one in claims if one.operation == RecordPayment.name), None)
 
 
 def _is_booked(tx: Tx, rail: str, rail_ref: str) -> bool:

@@ -12,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from settlement.core.accounts import escrow_account
 from settlement.core.rows import (
+    Account,
     Deal,
     DealState,
     Effect,
@@ -80,6 +82,12 @@ def payees_of(tx: Tx, deal_id: str) -> list[SettlementPayee]:
 def payouts_of(tx: Tx, deal_id: str) -> list[Payout]:
     """The deal's payouts."""
     return [Payout(**row) for row in tx.all("deals_payouts", deal_id=deal_id)]
+
+
+def escrow_of(tx: Tx, deal: Deal) -> Account | None:
+    """The deal's escrow, once money has come in."""
+    row = tx.maybe("deals_escrow", ref=escrow_account(deal.deal_id).ref, asset=deal.asset)
+    return Account(**row) if row is not None else None
 
 
 def effects_of(tx: Tx, deal_id: str) -> list[Effect]:

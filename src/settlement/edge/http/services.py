@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from settlement.config import Settings
     from settlement.core.errors import BehindCheckpoint
     from settlement.core.operation import Rules
+    from settlement.edge.payment_desk import PaymentDesk
     from settlement.edge.worker import Worker
     from settlement.service.bundles import Bundles
     from settlement.service.engine import Engine
@@ -49,6 +50,8 @@ class HttpServices(Protocol):
     def worker(self) -> Worker: ...
     @property
     def rails(self) -> Mapping[str, object]: ...
+    @property
+    def desk(self) -> PaymentDesk | None: ...
     @property
     def exchange(self) -> Exchange: ...
     @property

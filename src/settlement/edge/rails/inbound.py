@@ -42,48 +42,51 @@ class SimulatedInbound:
     def message_id(self, headers: Mapping[str, str], members: Mapping[str, Any]) -> str | None:
         """The signed header's."""
         del members
-        return _reference(headers.get("webhook-id"))
+        return reference(headers.get("webhook-id"))
 
     def read(self, members: Mapping[str, Any]) -> RailNews | None:
         """`data` has rail_ref, asset, amount_minor, and deal_id, rail_key, code where known."""
         said = _SAID.get(str(members.get("type")))
         if said is None:
             return None
-        data = _object(members, "data")
+        data = object_in(members, "data")
         return RailNews(
             kind=said[0],
             state=said[1],
-            rail_ref=_text(data, "rail_ref"),
-            asset=_text(data, "asset"),
-            amount_minor=_amount(data, "amount_minor"),
-            deal_id=_reference(data.get("deal_id")),
-            rail_key=_reference(data.get("rail_key")),
-            code=_reference(data.get("code")),
+            rail_ref=text_in(data, "rail_ref"),
+            asset=text_in(data, "asset"),
+            amount_minor=amount_in(data, "amount_minor"),
+            deal_id=reference(data.get("deal_id")),
+            rail_key=reference(data.get("rail_key")),
+            code=reference(data.get("code")),
         )
 
 
-def _object(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def object_in(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A member that is an object; raises Unreadable."""
     found = members.get(name)
     if not isinstance(found, dict):
         raise Unreadable(f"{name} is no object")
     return found
 
 
-def _reference(value: object) -> str | None:
+def reference(value: object) -> str | None:
     """A short printable text, or none."""
     if not isinstance(value, str) or not 0 < len(value) <= _REFERENCE_CHARS_MAX:
         return None
     return value if value.isascii() and value.isprintable() else None
 
 
-def _text(members: Mapping[str, Any], name: str) -> str:
-    found = _reference(members.get(name))
+def text_in(members: Mapping[str, Any], name: str) -> str:
+    """A member that is a short printable text; raises Unreadable."""
+    found = reference(members.get(name))
     if found is None:
         raise Unreadable(f"{name} is missing or no short text")
     return found
 
 
-def _amount(members: Mapping[str, Any], name: str) -> int:
+def amount_in(members: Mapping[str, Any], name: str) -> int:
+    """A member that is an amount; raises Unreadable."""
     found = members.get(name)
     if type(found) is not int or found <= 0:
         raise Unreadable(f"{name} is no whole number above zero")

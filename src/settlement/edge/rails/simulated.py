@@ -77,6 +77,7 @@ class SimulatedRail:
     """The simulated rail over one directory."""
 
     name = "simulated"
+    key_retention_seconds = None  # the book forgets nothing
 
     def __init__(
         self,
@@ -124,8 +125,9 @@ class SimulatedRail:
             raise RailKeyReused(f"{request.rail_key} was used for {known.obligation_key}")
         return _answer(known)
 
-    def ask(self, kind: str, rail_key: str) -> RailAnswer | None:
+    def ask(self, kind: str, rail_key: str, destination: str | None = None) -> RailAnswer | None:
         """What the book says; raises RailSilent during a programmed outage."""
+        del destination  # the key alone finds it
         with self._book.exclusive() as lines:
             self._learn(lines)
             known = self._known.get(rail_key)

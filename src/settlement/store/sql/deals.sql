@@ -54,3 +54,9 @@ SELECT role FROM party WHERE deal_id = :deal_id AND agent_id = :agent_id LIMIT 1
 -- name: deals_outbox_pending
 SELECT count(*) AS pending FROM outbox
 WHERE deal_id = :deal_id AND status IN ('pending', 'parked');
+
+-- name: deals_escrow
+-- What is kept for one deal.
+SELECT ref, asset, account_class, guard, holder, deal_id, debits_posted, credits_posted,
+  debits_held, credits_held, version, opened_at, closed_at
+FROM account WHERE ref = :ref AND asset = :asset;
