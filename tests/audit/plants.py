@@ -264,7 +264,7 @@ PLANTS = (
     _plant(
         21,
         "a refund above the funding",
-        "more was refunded",
+        "more went back",
         f"UPDATE transfer SET kind = 'refund', amount_minor = 99999 WHERE tx_id = {_TX}"
         " AND kind = 'release'",
     ),

@@ -41,6 +41,14 @@ PAYOUT: dict[str, Json] = {
     "code": None,
 }
 #: One payload of each type, member by member as spec §4.2 lists them.
+BACK: dict[str, Json] = {
+    **MONEY,
+    "refund_id": "ref_1",
+    "amount_minor": 1,
+    "source": "charge",
+    "payment_event_id": "evt_1",
+    "reason_code": "requested",
+}
 EXAMPLES: dict[str, dict[str, Json]] = {
     "DELIVERIES_RELEASED": {"operator": "ops", "recovery_epoch": 1},
     "GAP_ACCEPTED": {
@@ -183,7 +191,10 @@ EXAMPLES: dict[str, dict[str, Json]] = {
     "PAYOUT_FAILED": {**PAYOUT, "code": "closed"},
     "DISPUTE_OPENED": {**MONEY, "dispute_id": "dsp_1", "claimant": "a", "amount_minor": 1},
     "DISPUTE_RESOLVED": {**MONEY, "dispute_id": "dsp_1", "seller_ppm": 500_000},
-    "REFUNDED": {**MONEY, "amount_minor": 1, "reason_code": "asked"},
+    "REFUND_INITIATED": BACK,
+    "REFUNDED": {**BACK, "rail": "simulated", "payment_ref": "ch_1", "rail_ref": "re_1"},
+    "REFUND_FAILED": {**BACK, "code": "closed"},
+    "CHARGED_BACK": {**BACK, "rail_ref": "cb_1"},
     "DEAL_CANCELLED": {"reason_hash": "0" * 64},
     "HOLD_EXPIRED": {**MONEY, "amount_minor": 1},
 }

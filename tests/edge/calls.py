@@ -19,6 +19,9 @@ PAGES = frozenset(
     {"/docs", "/docs/openapi.json", "/docs/oauth2-redirect.html", "/docs/{path}", "/metrics"}
 )
 
+#: Deals of their own for calls that change one: in a path they stand where `{deal_id}` does.
+DEALS = ("{refunded}", "{cancelled}", "{disputed}")
+
 #: Routes whose callers sign the body instead of showing a key: `test_provider_webhooks.py`.
 SIGNED = frozenset({("POST", "/protocol/webhooks/provider/{rail}")})
 
@@ -37,6 +40,7 @@ class Call:
     amounts: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -59,6 +63,7 @@ def calls(live: World) -> list[Call]:
     key = live.deals["approved"]["go_key"]
     filled = {
         "{deal_id}": deal,
+        **{name: live.deals[name[1:-1]]["deal_id"] for name in DEALS},
         "{agent_id}": seller,
         "{owner_id}": live.agents["owner"].agent_id,
         "{payout_id}": live.deals["paid"]["payout_id"],
@@ -74,15 +79,18 @@ def calls(live: World) -> list[Call]:
     filled["{intent_id}"] = live.deals["awarded"]["intent_id"]
     listed = [*_reads(), *_writes(live), *_money(live), *_mandates(live)]
     listed += [*_acceptance(live), *_webhooks(), *_keys(live), *_intents(live)]
+    listed += _back()
     return [_fill(call, filled) for call in listed]
 
 
 def _fill(call: Call, filled: dict[str, str]) -> Call:
-    path = call.path
+    path, route = call.path, call.route
     for name, value in filled.items():
         path = path.replace(name, value)
+    for name in DEALS:
+        route = route.replace(name, "{deal_id}")
     members = {f.name: getattr(call, f.name) for f in call.__dataclass_fields__.values()}
-    return Call(**{**members, "path": path})
+    return Call(**{**members, "path": path, "route": route})
 
 
 def _reads() -> list[Call]:
@@ -210,6 +218,37 @@ def _money(live: World) -> list[Call]:
             who="seller",
             actor="agent_id",
             required=("deal_id",),
+        ),
+    ]
+
+
+#: Calls that may be repeated need a key.
+KEY = {"Idempotency-Key": "calls-1"}
+
+
+def _back() -> list[Call]:
+    return [
+        _post(
+            "/protocol/deals/{refunded}/refund",
+            {"amount": 1, "reason": "late"},
+            who="seller",
+            amounts=("amount",),
+            headers=KEY,
+        ),
+        get("/protocol/deals/{refunded}/refunds", "seller"),
+        _post("/protocol/deals/{cancelled}/cancel", {"reason": "no need"}, who="seller"),
+        _post(
+            "/protocol/disputes/{disputed}/open",
+            {"reason": "not as agreed"},
+            who="buyer",
+            actor="claimant_id",
+        ),
+        get("/protocol/disputes/{disputed}"),
+        _post(
+            "/protocol/disputes/{disputed}/resolve",
+            {"seller_ppm": 500_000, "reason": "half each"},
+            who="operator",
+            required=("seller_ppm",),
         ),
     ]
 

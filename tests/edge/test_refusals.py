@@ -71,7 +71,7 @@ def spoilt(call: Call, member: str, text: str) -> str:
 def test_a_body_that_is_not_acceptable_json(quiet: World, why: str) -> None:
     content, code = NOT_JSON[why]
     for call in posts(quiet):
-        response = quiet.call("POST", call.url, who=call.who, content=content)
+        response = quiet.call("POST", call.url, who=call.who, headers=call.headers, content=content)
         problem(response, 400, code)
 
 
@@ -82,7 +82,11 @@ def test_an_amount_that_is_none(quiet: World, why: str) -> None:
     for call in posts(quiet):
         for member in call.amounts:
             body = spoilt(call, member, text)
-            found = problem(quiet.call("POST", call.url, who=call.who, content=body), 422, code)
+            found = problem(
+                quiet.call("POST", call.url, who=call.who, headers=call.headers, content=body),
+                422,
+                code,
+            )
             assert found["field"] == member
             checked += 1
     assert checked >= 6
@@ -92,7 +96,9 @@ def test_an_amount_of_zero_where_one_is_named(quiet: World) -> None:
     for call in posts(quiet):
         if call.route in ("/protocol/go", "/protocol/proof-pack"):
             body = spoilt(call, call.amounts[0], "0.00")
-            response = quiet.call("POST", call.url, who=call.who, content=body)
+            response = quiet.call(
+                "POST", call.url, who=call.who, headers=call.headers, content=body
+            )
             problem(response, 422, "amount_not_positive")
 
 
@@ -105,7 +111,9 @@ def test_a_required_member_that_is_missing_null_or_empty(quiet: World) -> None:
                 body = dict(call.body or {})
                 body.pop(member, None)
                 content = json.dumps(body) if text is None else spoilt(call, member, text)
-                response = quiet.call("POST", call.url, who=call.who, content=content)
+                response = quiet.call(
+                    "POST", call.url, who=call.who, headers=call.headers, content=content
+                )
                 found = problem(response, 422, "member_missing")
                 assert found["field"] == member, call.name
 
@@ -117,7 +125,7 @@ def test_a_member_of_another_type(quiet: World) -> None:
                 if type(wrong) is type(value) or member in call.amounts:
                     continue
                 body = {**(call.body or {}), member: wrong}
-                response = quiet.call("POST", call.url, body, who=call.who)
+                response = quiet.call("POST", call.url, body, who=call.who, headers=call.headers)
                 found = problem(response, 422)
                 assert found["error"] in ("field_invalid", "malformed_id", "member_missing"), found
                 assert found["field"].split("[")[0].split(".")[0] == member
@@ -137,7 +145,11 @@ def test_an_id_that_cannot_be_one(quiet: World, text: str) -> None:
             if call.route == "/protocol/verify/provider" and text.startswith("deal_x"):
                 continue  # any name of a deal is judged there
             response = quiet.call(
-                "POST", call.url, {**(call.body or {}), member: text}, who=call.who
+                "POST",
+                call.url,
+                {**(call.body or {}), member: text},
+                who=call.who,
+                headers=call.headers,
             )
             assert response.status_code in (403, 422), f"{call.name} {member}: {response.text}"
             problem(response)
@@ -212,7 +224,11 @@ def test_an_unknown_deal_in_a_body_is_404(quiet: World) -> None:
         ):
             continue
         body = {**(call.body or {}), "deal_id": "deal_unknown"}
-        problem(quiet.call("POST", call.url, body, who=call.who), 404, "deal_not_found")
+        problem(
+            quiet.call("POST", call.url, body, who=call.who, headers=call.headers),
+            404,
+            "deal_not_found",
+        )
 
 
 def test_a_deal_nobody_made_is_judged_and_not_recorded(quiet: World) -> None:

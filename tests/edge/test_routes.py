@@ -48,7 +48,7 @@ def test_every_answer_keeps_its_promise(either: World) -> None:
         body = call.body
         if call.route == "/protocol/settle/multi":
             body = {**(body or {}), "deal_id": either.proof()["deal_id"]}
-        response = either.call(call.method, call.url, body, who=call.who)
+        response = either.call(call.method, call.url, body, who=call.who, headers=call.headers)
         assert response.status_code == 200, f"{call.name}: {response.text}"
         keeps(either, call.method, call.route, response.text)
 

@@ -122,7 +122,7 @@ def test_every_route_has_its_call_in_the_matrices(quiet: World) -> None:
 
 def test_every_valid_call_is_an_object_with_a_request_id(quiet: World) -> None:
     for call in calls(quiet):
-        response = quiet.call(call.method, call.url, call.body, who=call.who)
+        response = quiet.call(call.method, call.url, call.body, who=call.who, headers=call.headers)
         assert response.status_code in (200, 202, 404, 409), f"{call.name}: {response.text}"
         assert re.fullmatch("req_[0-9a-f]{32}", response.headers["x-request-id"])
         if call.route == "/pay/{deal_id}":
@@ -136,8 +136,11 @@ def test_every_valid_call_is_an_object_with_a_request_id(quiet: World) -> None:
 def test_a_trailing_slash_is_the_same_path(quiet: World) -> None:
     for call in calls(quiet):
         if call.method == "GET" and not call.query:
-            plain = quiet.call("GET", call.path, who=call.who).status_code
-            assert quiet.call("GET", f"{call.path}/", who=call.who).status_code == plain
+            plain = quiet.call("GET", call.path, who=call.who, headers=call.headers).status_code
+            assert (
+                quiet.call("GET", f"{call.path}/", who=call.who, headers=call.headers).status_code
+                == plain
+            )
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "/protocol", "/protocol/deals", "/docs/nope"])

@@ -175,6 +175,9 @@ def settle_in(live: World) -> None:
     approved = live.deals["approved"] = live.proof()
     approved["go_key"] = live.go(approved)["go_key"]
     live.deals["settled"] = live.settled()
+    live.deals["refunded"] = live.settled()
+    live.deals["disputed"] = live.settled()
+    live.deals["cancelled"] = live.proof()
     paid = live.deals["paid"] = live.settled()
     made = live.ok("POST", "/protocol/payouts", {"deal_id": paid["deal_id"]}, who="seller")
     paid["payout_id"] = made["payout"]["payout_id"]

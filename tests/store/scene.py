@@ -32,6 +32,12 @@ class Scene:
     def escrow(self) -> rows.Account:
         return account("escrow", self.deal_id)
 
+    def dispute(self) -> rows.Account:
+        """The deal's dispute account, opened."""
+        made = account("dispute", self.deal_id)
+        self.given(insert("account", made))
+        return made
+
     def tx(
         self, *, settles: bool = False, event: str = "REFUNDED"
     ) -> tuple[list[Sql], rows.LedgerTx]:

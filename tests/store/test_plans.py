@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from settlement.core.limit_rows import LimitRow
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
 from settlement.service.api_keys import draw_key
 from settlement.store.database import Database, open_database
+from settlement.store.limits import lock_limits
 from settlement.store.loading import load_claims, load_footprint, load_needs
 from tests.store.make import LATER, Story
 
@@ -74,6 +76,7 @@ def settle(tx: Tx, writes: WriteSet) -> dict[str, tuple[int, int]]:
     sellers = [volume.agent_id for volume in writes.volumes]
     load_claims(tx, [(claim.scope, claim.operation, claim.key) for claim in writes.claims])
     load_footprint(tx, Footprint(deals=tuple(deals), effects=("eff_none",)), state)
+    lock_limits(tx, [(row.principal, row.bucket) for row in writes.limits])
     load_needs(tx, everything(deals, sellers), state)
     tx.write(writes)
     after = touched(tx)
@@ -94,6 +97,8 @@ def test_a_batch_touches_what_it_names_and_no_more(database: Database) -> None:
         writes = WriteSet()
         for deal_id in deals[start : start + count]:
             writes.extend(story.settled(deal_id))
+            row = LimitRow(principal=deal_id, bucket="settle", tat_us=1, version=1)
+            writes.limits.append(row)
         return writes
 
     def fund(start: int, stop: int) -> None:

@@ -123,24 +123,25 @@ def a_rule_between_agents(s: Scene) -> tuple[list[Sql], list[Sql]]:
 @refused("account_not_overdrawn")
 def an_overdraft(s: Scene) -> tuple[list[Sql], list[Sql]]:
     before, tx = s.tx()
-    good = s.story.transfer(tx, "refund", 10_000, s.escrow, CLEARING)
+    good = s.story.transfer(tx, "dispute_open", 10_000, s.escrow, s.dispute())
     return swap(before, "transfer", good, amount_minor=10_001)
 
 
 @refused("account_not_overdrawn")
 def a_hold_above_what_is_available(s: Scene) -> tuple[list[Sql], list[Sql]]:
     before, tx = s.tx()
-    good = s.story.transfer(tx, "refund", 10_000, s.escrow, CLEARING, phase=Phase.HOLD)
+    good = s.story.transfer(tx, "dispute_open", 10_000, s.escrow, s.dispute(), phase=Phase.HOLD)
     return swap(before, "transfer", good, amount_minor=10_001)
 
 
 @refused("account_not_overdrawn")
 def spending_what_is_held(s: Scene) -> tuple[list[Sql], list[Sql]]:
+    disputed = s.dispute()
     before, tx = s.tx()
-    hold = s.story.transfer(tx, "refund", 6_000, s.escrow, CLEARING, phase=Phase.HOLD)
+    hold = s.story.transfer(tx, "dispute_open", 6_000, s.escrow, disputed, phase=Phase.HOLD)
     s.given(*before, insert("transfer", hold))
     before, tx = s.tx()
-    good = s.story.transfer(tx, "refund", 4_000, s.escrow, CLEARING)
+    good = s.story.transfer(tx, "dispute_open", 4_000, s.escrow, disputed)
     return swap(before, "transfer", good, amount_minor=4_001)
 
 
@@ -361,6 +362,9 @@ def a_settling_tx_without_a_settlement(s: Scene) -> tuple[list[Sql], list[Sql]]:
 
 @refused("transfer_outside_settlement")
 def a_release_outside_a_settlement(s: Scene) -> tuple[list[Sql], list[Sql]]:
+    s.topped_up(SELLER)
+    before, tx = s.tx()
+    s.given(*before, insert("transfer", s.story.transfer(tx, "escrow_fund", 100, SELLER, s.escrow)))
     before, tx = s.tx()
     good = s.story.transfer(tx, "refund", 100, s.escrow, SELLER)
     return swap(before, "transfer", good, kind="release")

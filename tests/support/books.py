@@ -25,6 +25,14 @@ ALLOWED = {
     "mandate_return": {("mandate", "agent")},
     "fee": {("escrow", "fee_platform"), ("escrow", "fee_protocol")},
     "release": {("escrow", "agent")},
+    "refund": {("escrow", "agent"), ("escrow", "mandate"), ("escrow", "clearing")},
+    "release_back": {("agent", "escrow"), ("receivable", "escrow")},
+    "fee_back": {("fee_platform", "escrow"), ("fee_protocol", "escrow")},
+    "dispute_open": {("escrow", "dispute"), ("agent", "dispute")},
+    "dispute_close": {("dispute", "escrow")},
+    "chargeback": {("escrow", "clearing"), ("agent", "clearing"), ("receivable", "clearing")},
+    "recover": {("agent", "receivable")},
+    "write_off": {("write_off", "receivable")},
     "payout": {("agent", "payout_transit")},
     "payout_settled": {("payout_transit", "clearing")},
 }
@@ -66,6 +74,7 @@ class Books:
         self.volumes: dict[tuple[str, str], tuple[int, int]] = {}
         self.in_escrow: Counter[str] = Counter()
         self.out_of_escrow: Counter[str] = Counter()
+        self.given: Counter[tuple[str, str]] = Counter()  # (deal, source): given, less gone back
         self.obligations: dict[str, str] = {}
         self.effects: dict[str, str] = {}  # effect -> obligation
 
@@ -171,8 +180,22 @@ class Books:
             self.posted[leg.credit_ref] += leg.amount_minor
             self.in_escrow[leg.deal_id] += leg.amount_minor * (leg.credit_class == "escrow")
             self.out_of_escrow[leg.deal_id] += leg.amount_minor * (leg.debit_class == "escrow")
+        self._gone_back(leg)
+        if leg.credit_class == "receivable":
+            expect(self.posted[leg.credit_ref] <= 0, f"{leg.credit_ref} owes less than nothing")
         if leg.debit_class in GUARDED:
             expect(self.available(leg.debit_ref) >= 0, f"{leg.debit_ref} is overdrawn")
+
+    def _gone_back(self, leg: Transfer) -> None:
+        """Money goes back to whoever gave it to this deal, and never more of it."""
+        if leg.phase not in ("final", "post"):
+            return
+        if leg.kind in ("charge", "escrow_fund"):
+            self.given[leg.deal_id, leg.debit_ref] += leg.amount_minor
+        elif leg.kind in ("refund", "chargeback"):
+            self.given[leg.deal_id, leg.credit_ref] -= leg.amount_minor
+            left = self.given[leg.deal_id, leg.credit_ref]
+            expect(left >= 0, f"{leg.credit_ref} got more back than it gave")
 
     def available(self, ref: str) -> int:
         return self.posted[ref] - self.held[ref]
@@ -198,7 +221,10 @@ class Books:
             expect(self.obligations.get(key) is None, f"{key} has one effect")
             self.obligations[key] = "open"
             self.effects[effect.effect_id] = key
-            rivals = [k for k in self.obligations if k.rsplit(":", 1)[0] == key.rsplit(":", 1)[0]]
+            once = not key.startswith("refund:")  # refunds are as many as are asked for
+            rivals = [
+                k for k in self.obligations if once and k.rsplit(":", 1)[0] == key.rsplit(":", 1)[0]
+            ] or [key]
             not_refused = [k for k in rivals if self.obligations[k] != "refused"]
             expect(not_refused == [key], f"{key} follows proven refusals only")
         for change in writes.effects_changed:

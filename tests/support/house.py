@@ -23,6 +23,7 @@ from settlement.core.operations import (
     Go,
     ProofPack,
     RecordReceipt,
+    Refund,
     RequestPayout,
     RevokeMandate,
     Settle,
@@ -248,6 +249,14 @@ class Play:
     def close(self, intent: dict[str, Any], by: Principal) -> dict[str, Any]:
         """Close an intent; the same again answers the same."""
         return self._do(self.services.exchange.new_close(by, None, intent["intent_id"]))
+
+    def refund(
+        self, deal: dict[str, Any], by: Principal, amount_minor: int | None = None, key: str = "r1"
+    ) -> dict[str, Any]:
+        """Money goes back; a rail is asked by the next `work`."""
+        return self._do(
+            Refund(principal=by, sent_key=key, deal_id=deal["deal_id"], amount_minor=amount_minor)
+        )
 
     def misbehave(self, does: str, match: str) -> None:
         """Tell the rail what to do with calls that match."""

@@ -32,6 +32,7 @@ from settlement.core.state import (
     State,
     VolumePoint,
 )
+from settlement.core.state_money import payment_of
 from settlement.core.verification import Verdict
 from tests.support.books import Books
 
@@ -93,6 +94,10 @@ class World:
     parties: set[tuple[str, str, str]]
     proofs: dict[str, int]
     scores: dict[tuple[str, str], int]
+    refunds: dict[str, Any]
+    disputes: dict[str, Any]
+    bad_outcomes: dict[str, Any]
+    payments: list[Any]
     claims: dict[tuple[str, str, str], Any]
     jobs: list[Any]
     intents: dict[str, Intent]
@@ -180,6 +185,29 @@ class World:
         for intent_id in needs.bids:
             state.bids[intent_id] = tuple(b for b in self.bids if b.intent_id == intent_id)
 
+        self._load_money(state, needs)
+
+    def _load_money(self, state: State, needs: Needs) -> None:
+        for deal_id in {*needs.refunds, *needs.money_of}:
+            known = sorted(self.refunds.values(), key=lambda one: one.refund_id)
+            state.refunds[deal_id] = tuple(r for r in known if r.deal_id == deal_id)
+        for deal_id in needs.money_of:
+            state.payments[deal_id] = tuple(p for p in self.payments if p.deal_id == deal_id)
+            state.payouts_of[deal_id] = tuple(
+                p for p in self.payouts.values() if p.deal_id == deal_id
+            )
+            state.disputes[deal_id] = self.disputes.get(deal_id)
+            deal = self.deals[deal_id]
+            refs = [f"escrow:{deal_id}", f"dispute:{deal_id}", "clearing:simulated"]
+            refs += ["fee_platform:platform", "fee_protocol:platform"]
+            refs += [p.debit_ref for p in state.payments[deal_id]]
+            view = self.settlements.get(deal_id)
+            for payee in view.payees if view else ():
+                refs += [f"entity:{payee.agent_id}", f"receivable:{payee.agent_id}"]
+            state.accounts.update(
+                {(r, deal.asset): self.accounts.get((r, deal.asset)) for r in refs}
+            )
+
     def _head(self, deal_id: str) -> ChainHead:
         chain = self.books.chains[deal_id]
         return ChainHead(version=len(chain), head_hash=chain[-1].hash) if chain else ChainHead()
@@ -252,6 +280,14 @@ class World:
         for proof in writes.proofs:
             assert proof.n == self.proofs.get(proof.deal_id, 0)
             self.proofs[proof.deal_id] = proof.n + 1
+        for refund in (*writes.refunds_new, *writes.refunds_changed):
+            self.refunds[refund.refund_id] = refund
+        for dispute in (*writes.disputes_new, *writes.disputes_changed):
+            self.disputes[dispute.deal_id] = dispute
+        for outcome in writes.bad_outcomes:
+            self.bad_outcomes.setdefault(outcome.deal_id, outcome)
+        paid = [t for t in writes.transfers if t.kind in ("charge", "escrow_fund")]
+        self.payments += [payment_of(t, self.events[t.event_id]) for t in paid]
         self.jobs.extend(writes.jobs)
         for intent in (*writes.intents_new, *writes.intents_changed):
             self.intents[intent.intent_id] = intent
@@ -284,8 +320,11 @@ class World:
         derived = op.call().derived
         if derived is not None and decision.decides:
             key = (derived.scope, derived.operation, derived.key)
-            name = "planned" if decision.pending else "result"
-            self.claims[key] = json.dumps({name: decision.result})
+            self.claims[key] = _outcome_text(decision)
+        elif op.call().sent_key is not None:
+            call = op.call()
+            key = (call.principal.id, call.operation, str(call.sent_key))
+            self.claims[key] = _outcome_text(decision)
 
     # --- the usual steps -------------------------------------------------------------------------
 
@@ -392,6 +431,10 @@ UNKNOWN = RailOutcome(state="unknown")
 NOBODY = ANONYMOUS
 
 
+def _outcome_text(decision: Decision) -> str:
+    return json.dumps({"planned" if decision.pending else "result": decision.result})
+
+
 def _snapshot(state: State) -> dict[str, Any]:
     return {f.name: copy(getattr(state, f.name)) for f in fields(State)}
 
@@ -417,6 +460,10 @@ def new_world(*, agents: Iterable[Agent] = (), **rules: Any) -> World:
         parties=set(),
         proofs={},
         scores={},
+        refunds={},
+        disputes={},
+        bad_outcomes={},
+        payments=[],
         claims={},
         jobs=[],
         intents={},

@@ -92,6 +92,16 @@ def escrow_account(deal_id: str) -> Ref:
     return Ref(f"escrow:{deal_id}", "escrow", None, deal_id)
 
 
+def dispute_account(deal_id: str) -> Ref:
+    """Money that waits for a ruling."""
+    return Ref(f"dispute:{deal_id}", "dispute", None, deal_id)
+
+
+def receivable_account(agent_id: str) -> Ref:
+    """What an agent owes us, because money it had went back."""
+    return Ref(f"receivable:{agent_id}", "receivable", agent_id)
+
+
 def mandate_account(mandate_id: str, buyer_id: str) -> Ref:
     """What a buyer has put aside for one mandate."""
     return Ref(f"mandate:{mandate_id}", "mandate", buyer_id)
@@ -109,6 +119,7 @@ def transit_account(rail: str) -> Ref:
 
 FEE_PLATFORM: Final = Ref("fee_platform:platform", "fee_platform")
 FEE_PROTOCOL: Final = Ref("fee_protocol:platform", "fee_protocol")
+WRITE_OFF: Final = Ref("write_off:platform", "write_off")
 
 
 def available(account: Account | None) -> int:

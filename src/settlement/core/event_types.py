@@ -91,9 +91,28 @@ _ENDING: Final[_Members] = {
     "dispute_id": _TEXT,
     "claimant": _TEXT,
     "seller_ppm": _INT,
+    "seller_minor": _INT,
+    "refund_minor": _INT,
     "amount_minor": _INT,
     "reason_code": _TEXT,
     "reason_hash": _TEXT,
+}
+#: A refund or a chargeback: which money, of which payment, and what the rail calls both.
+_BACK: Final[_Members] = {
+    **_MONEY,
+    "refund_id": _TEXT,
+    "amount_minor": _INT,
+    "source": _TEXT,
+    "payment_event_id": _TEXT,
+    "reason_code": _TEXT,
+}
+_BACK_MORE: Final[_Members] = {
+    "dispute_id": _TEXT,
+    "reason_hash": _TEXT,
+    "rail": _TEXT,
+    "payment_ref": _TEXT,
+    "rail_ref": _TEXT,
+    "code": _TEXT,
 }
 #: An operator stopped a part of the service, or let it go on; the reason is text, so its digest.
 _SWITCH: Final[_Members] = {"operator": _TEXT, "reason_hash": _TEXT, "switch": _TEXT}
@@ -210,7 +229,12 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         EventType(name="PAYOUT_FAILED", members=_PAYOUT, amount="amount_minor"),
         EventType(name="DISPUTE_OPENED", optional=_ENDING, amount="amount_minor"),
         EventType(name="DISPUTE_RESOLVED", optional=_ENDING, amount="amount_minor"),
-        EventType(name="REFUNDED", optional=_ENDING, amount="amount_minor"),
+        EventType(
+            name="REFUND_INITIATED", members=_BACK, optional=_BACK_MORE, amount="amount_minor"
+        ),
+        EventType(name="REFUNDED", members=_BACK, optional=_BACK_MORE, amount="amount_minor"),
+        EventType(name="REFUND_FAILED", members=_BACK, optional=_BACK_MORE, amount="amount_minor"),
+        EventType(name="CHARGED_BACK", members=_BACK, optional=_BACK_MORE, amount="amount_minor"),
         EventType(name="DEAL_CANCELLED", optional=_ENDING),
         EventType(name="HOLD_EXPIRED", optional=_ENDING, amount="amount_minor"),
         EventType(

@@ -53,6 +53,11 @@ class Books:
         return self._asset
 
     @property
+    def context(self) -> Context:
+        """Time, ids and rules of this decision."""
+        return self._ctx
+
+    @property
     def now(self) -> str:
         """When the transfers are booked."""
         return self._ctx.now

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from settlement.core.accounts import apply_transfers
+from settlement.core.state_money import apply_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from settlement.core.api_keys import ApiKey
     from settlement.core.intent_rows import Bid, IntentView
     from settlement.core.mandate_rows import Mandate
+    from settlement.core.refund_rows import Dispute, PaymentIn, Refund
     from settlement.core.rows import (
         Account,
         Agent,
@@ -69,6 +71,8 @@ class Needs:
     acceptances: by id. scores: (agent id, asset), the OCS of a seller in hundredths. on_time: a
     seller's punctuality in parts per million. intents: by intent id, with the count of bids.
     bids: all of an intent.
+    refunds: of a deal. money_of: everything that giving money back looks at, per deal: payments,
+    refunds, payouts, dispute, settlement, and the accounts of all who gave or got (locked).
     """
 
     accounts: tuple[tuple[str, str], ...] = ()
@@ -86,6 +90,8 @@ class Needs:
     proofs: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     scores: tuple[tuple[str, str], ...] = ()
+    refunds: tuple[str, ...] = ()
+    money_of: tuple[str, ...] = ()
     acceptances: tuple[str, ...] = ()
     on_time: tuple[str, ...] = ()
     intents: tuple[str, ...] = ()
@@ -157,6 +163,10 @@ class State:
     proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
     scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
+    refunds: Loaded[str, tuple[Refund, ...]] = field(default_factory=Loaded)  # by deal
+    payments: Loaded[str, tuple[PaymentIn, ...]] = field(default_factory=Loaded)  # by deal
+    payouts_of: Loaded[str, tuple[Payout, ...]] = field(default_factory=Loaded)  # by deal
+    disputes: Loaded[str, Dispute | None] = field(default_factory=Loaded)  # by deal
     acceptances: Loaded[str, Acceptance | None] = field(default_factory=Loaded)
     on_time: Loaded[str, int] = field(default_factory=Loaded)
     intents: Loaded[str, IntentView | None] = field(default_factory=Loaded)
@@ -181,6 +191,8 @@ class State:
                 )
         if writes.volumes:
             self._apply_volumes(writes)
+        if self.refunds:
+            apply_money(self, writes)
         self._apply_parties(writes.parties)
         for settlement in writes.settlements:
             payees = tuple(p for p in writes.payees if p.deal_id == settlement.deal_id)

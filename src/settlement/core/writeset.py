@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from settlement.core.intent_rows import Bid, BidReveal, Intent
     from settlement.core.limit_rows import LimitRow
     from settlement.core.mandate_rows import Mandate
+    from settlement.core.refund_rows import BadOutcome, Dispute, Refund
     from settlement.core.rows import (
         Account,
         Agent,
@@ -108,6 +109,11 @@ class WriteSet:
     effects_changed: list[EffectChange] = field(default_factory=list)
     payouts_new: list[Payout] = field(default_factory=list)
     payouts_changed: list[Payout] = field(default_factory=list)
+    disputes_new: list[Dispute] = field(default_factory=list)
+    disputes_changed: list[Dispute] = field(default_factory=list)
+    refunds_new: list[Refund] = field(default_factory=list)  # after the transfers they name
+    refunds_changed: list[Refund] = field(default_factory=list)
+    bad_outcomes: list[BadOutcome] = field(default_factory=list)  # ON CONFLICT DO NOTHING
     jobs: list[Job] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)

@@ -115,7 +115,7 @@ CHECKS: Final = (
     Check(
         number=30,
         title="a payout's hold is open exactly while its effect is",
-        run=by_query("audit_payout_hold", "audit_hold_unowned"),
+        run=by_query("audit_payout_hold", "audit_hold_unowned", "audit_refund_hold"),
         needs="payout",
     ),
     Check(

@@ -9,6 +9,7 @@ Spec §16.3. Change colour: green.
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +17,13 @@ from settlement.core.errors import SettlementError
 from settlement.core.fees import POLICIES, choose_tier, split_fees
 from settlement.core.money import Asset, allocate, parse_shares
 from settlement.service.audit_base import Check, by_query, not_yet
+from settlement.service.deal_path import SILENT, Path
 
 if TYPE_CHECKING:
     from settlement.service.audit_base import AuditContext, Outcome
     from settlement.store.audit import AuditReader
 
+_BACK: Final = ("refund", "release_back", "fee_back")
 #: event type -> the movements it may cause, as (kind, phase).
 CAUSED_BY: Final[dict[str, frozenset[tuple[str, str]]]] = {
     "PAYMENT_AUTHORIZED": frozenset({("charge", "final"), ("escrow_fund", "final")}),
@@ -30,41 +33,19 @@ CAUSED_BY: Final[dict[str, frozenset[tuple[str, str]]]] = {
     "PAYOUT_INITIATED": frozenset({("payout", "hold")}),
     "PAYOUT_CONFIRMED": frozenset({("payout", "post"), ("payout_settled", "final")}),
     "PAYOUT_FAILED": frozenset({("payout", "void"), ("payout_returned", "final")}),
-    "REFUNDED": frozenset(
-        (kind, phase)
-        for kind in ("refund", "release_back", "fee_back", "recover")
-        for phase in ("final", "hold", "post", "void")
-    ),
-    "DISPUTE_OPENED": frozenset({("dispute_open", "final"), ("dispute_open", "hold")}),
+    "REFUND_INITIATED": frozenset((kind, "hold") for kind in _BACK),
+    "REFUNDED": frozenset((kind, phase) for kind in _BACK for phase in ("final", "post")),
+    "REFUND_FAILED": frozenset((kind, "void") for kind in _BACK),
+    "CHARGED_BACK": frozenset({("chargeback", "final")}),
+    "TOPPED_UP": frozenset({("topup", "final")}),
+    "RECEIVABLE_RECOVERED": frozenset({("recover", "final")}),
+    "RECEIVABLE_WRITTEN_OFF": frozenset({("write_off", "final")}),
+    "DISPUTE_OPENED": frozenset({("dispute_open", "final")}),
     "DISPUTE_RESOLVED": frozenset(
-        (kind, "final") for kind in ("dispute_close", "fee", "release", "refund", "release_back")
+        (kind, "final") for kind in ("dispute_close", "release", "release_back", "fee_back")
     ),
     "HOLD_EXPIRED": frozenset({("payout", "expire"), ("refund", "expire")}),
 }
-_NEW: Final = ""
-#: event type -> (states it may find, state it leaves; None: the one it found). `created` and no
-#: deal yet are one to a deal that is born with its first proof.
-STEPS: Final[dict[str, tuple[frozenset[str], str | None]]] = {
-    "INTENT_CREATED": (frozenset({_NEW}), "created"),
-    "BID_RECEIVED": (frozenset({"created"}), None),
-    "INTENT_CLOSED": (frozenset({"created"}), None),
-    "INTENT_AWARDED": (frozenset({"created"}), None),
-    "PROOF_READY": (frozenset({_NEW, "created", "proof_ready"}), "proof_ready"),
-    "GO_APPROVED": (frozenset({"proof_ready"}), "go_approved"),
-    "AUTO_GO_APPROVED": (frozenset({"proof_ready"}), "go_approved"),
-    "SETTLED": (frozenset({"go_approved", "disputed"}), "settled"),
-    "PAYOUT_INITIATED": (frozenset({"settled"}), None),
-    "PAYOUT_CONFIRMED": (frozenset({"settled", "disputed"}), None),
-    "PAYOUT_FAILED": (frozenset({"settled", "disputed"}), None),
-    "DISPUTE_OPENED": (frozenset({"go_approved", "settled"}), "disputed"),
-    "DEAL_CANCELLED": (frozenset({_NEW, "created", "proof_ready", "go_approved"}), "cancelled"),
-    "PAYMENT_AUTHORIZED": (
-        frozenset({"created", "proof_ready", "go_approved", "disputed"}),
-        None,
-    ),
-}
-#: States of the row that leave no event of their own: the event before them left the other one.
-_SILENT: Final = {"settling": "go_approved"}
 
 
 def _fees(reader: AuditReader, _context: AuditContext) -> Outcome:
@@ -76,8 +57,12 @@ def _fees(reader: AuditReader, _context: AuditContext) -> Outcome:
 
 
 def _fee_fault(row: dict[str, Any]) -> str | None:
-    pinned = (row["deal_gross_minor"], row["deal_policy_hash"], row["deal_tier"])
-    if pinned != (row["gross_minor"], row["fee_policy_hash"], row["tier"]):
+    # A ruling settles the seller's part of the gross, under the terms that were approved.
+    gross = row["gross_minor"] if row["seller_ppm"] is not None else row["deal_gross_minor"]
+    pinned = (gross, row["deal_policy_hash"], row["deal_tier"])
+    if pinned != (row["gross_minor"], row["fee_policy_hash"], row["tier"]) or (
+        row["gross_minor"] > row["deal_gross_minor"]
+    ):
         return "it was settled under other terms than the deal was approved under"
     policy = POLICIES.get(row["fee_policy"])
     if policy is None or policy.hash != row["fee_policy_hash"]:
@@ -129,22 +114,18 @@ def _paths(reader: AuditReader, _context: AuditContext) -> Outcome:
             return {**row, "why": "this type of event does not cause such a movement"}
     rows = reader.stream("audit_step_page", deal_id="", version=-1)
     for deal_id, group in groupby(rows, key=lambda row: row["deal_id"]):
-        state, last = _NEW, None
+        path, last = Path(), None
         for row in group:
-            sources, target = STEPS.get(row["event_type"], (frozenset({state}), None))
-            if state not in sources:
-                found = {name: row[name] for name in ("deal_id", "version", "event_type")}
-                return {**found, "why": f"this cannot happen to a deal that is {state or 'new'}"}
-            state, last = target or _effect_of(row["event_type"], state, row["state"]), row
-        if last is not None and _SILENT.get(last["state"], last["state"]) != (state or "created"):
-            return {"deal_id": deal_id, "state": last["state"], "why": f"its events say {state}"}
+            found = path.state
+            payload = json.loads(row["payload"]) if row["payload"] is not None else {}
+            if not path.step(row["event_type"], payload):
+                which = {name: row[name] for name in ("deal_id", "version", "event_type")}
+                return {**which, "why": f"this cannot happen to a deal that is {found or 'new'}"}
+            last = row
+        if last is not None and SILENT.get(last["state"], last["state"]) != path.ends_as():
+            says = f"its events say {path.ends_as()}"
+            return {"deal_id": deal_id, "state": last["state"], "why": says}
     return None
-
-
-def _effect_of(event_type: str, state: str, claimed: str) -> str:
-    """Rulings and refunds may end a deal or not; then the row's own word is taken."""
-    may_end = event_type in ("DISPUTE_RESOLVED", "REFUNDED")
-    return claimed if may_end and claimed in ("settled", "refunded") else state
 
 
 CHECKS: Final = (
@@ -164,7 +145,7 @@ CHECKS: Final = (
     Check(
         number=21,
         title="only payees are paid, and refunds stay within the funding",
-        run=by_query("audit_stranger_paid", "audit_refund_excess"),
+        run=by_query("audit_stranger_paid", "audit_refund_excess", "audit_refund_rows"),
         needs="transfer",
     ),
     Check(
@@ -185,7 +166,12 @@ CHECKS: Final = (
         run=by_query("audit_after_terminal"),
         needs="settlement",
     ),
-    not_yet(25, "rulings lie between 0 and 1000000 ppm, each with its event", "no rulings yet"),
+    Check(
+        number=25,
+        title="rulings lie between 0 and 1000000 ppm, each with its event",
+        run=by_query("audit_ruling_broken", "audit_ruling_invented"),
+        needs="dispute",
+    ),
     not_yet(35, "nothing is booked in a closed period", "there are no accounting periods yet"),
     not_yet(36, "a statement remade at its head is identical", "there are no statements yet"),
     not_yet(44, "bonds follow their rule", "there are no bonds yet"),

@@ -9,7 +9,7 @@ keys is asked before every resend. A send that its process overslept is not made
 forgotten by then what another worker sent. An answer is recorded only under the fence of the job's
 lease. Whatever is no proof is unknown, and is asked about without end.
 A new effect whose switch is paused is not sent; its job looks again later, and uses no attempt.
-Does not: move money (`RecordCharge`, `RecordPayout` do), or use an attempt for silence.
+Does not: move money (the `RECORDERS` do), or use an attempt for silence.
 
 Spec §6.4, §17.3. Change colour: red.
 """
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from settlement.core.clock import SECOND_US, parse_time
 from settlement.core.errors import LeaseLost, SettlementError
 from settlement.core.obligations import rail_key
-from settlement.core.operations import RailOutcome, RecordCharge, RecordPayout
+from settlement.core.operations import RailOutcome, RecordCharge, RecordPayout, RecordRefund
 from settlement.core.principal import SYSTEM
 from settlement.core.rail import RailRequest, RailSilent
 from settlement.core.rows import Effect, EffectKind, EffectState, Job
@@ -56,8 +56,14 @@ ALARM_QUESTIONS: Final = 10
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _UNKNOWN: Final = RailOutcome(state="unknown")
 _OPEN: Final = frozenset({EffectState.SENT, EffectState.UNKNOWN})
-#: Kinds that some operation records.
-_DOABLE: Final = frozenset({EffectKind.CHARGE, EffectKind.PAYOUT})
+
+
+#: Who books what a rail said, by the kind of the effect.
+RECORDERS: Final[Mapping[EffectKind, type[RecordCharge | RecordPayout | RecordRefund]]] = {
+    EffectKind.CHARGE: RecordCharge,
+    EffectKind.PAYOUT: RecordPayout,
+    EffectKind.REFUND: RecordRefund,
+}
 
 
 @dataclass(slots=True)
@@ -133,7 +139,7 @@ class EffectRunner:
         final: list[Job] = []
         for effect_id, job in by_id.items():
             effect = effects.get(effect_id)
-            if effect is None or effect.kind not in _DOABLE or effect.rail not in self._rails:
+            if effect is None or effect.kind not in RECORDERS or effect.rail not in self._rails:
                 logger.error("job %s: nobody here can do effect %s", job.job_id, effect_id)
                 self._jobs.fail_in(tx, job, f"nobody here can do effect {effect_id}")
             elif effect.state in (EffectState.CONFIRMED, EffectState.REFUSED):
@@ -314,9 +320,8 @@ def _hear(case: _Case, call: Callable[[], RailAnswer | None]) -> None:
     case.outcome = RailOutcome(state=answer.state, rail_ref=answer.rail_ref, code=answer.code)
 
 
-def _record_of(case: _Case) -> RecordCharge | RecordPayout:
-    operation = RecordCharge if case.effect.kind is EffectKind.CHARGE else RecordPayout
-    return operation(
+def _record_of(case: _Case) -> RecordCharge | RecordPayout | RecordRefund:
+    return RECORDERS[case.effect.kind](
         principal=SYSTEM,
         effect_id=case.effect.effect_id,
         deal_id=case.effect.deal_id,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from settlement.core.canonical import EventTemplate, k_bytes, sha256_hex
 from settlement.core.hashes import receipt_hash, verification_hash
 from settlement.core.money import Asset, format_exact
-from settlement.service.audit_deals import STEPS
+from settlement.service.deal_path import SILENT, Path
 from settlement.service.deals import get_deal, get_own_deal
 from settlement.service.replay_books import (
     Books,
@@ -44,10 +44,13 @@ BROKEN: Final = "broken"
 _NEEDS: Final = {
     "SETTLED": (("GO_APPROVED", "AUTO_GO_APPROVED"), ("PAYMENT_AUTHORIZED",)),
     "PAYOUT_CONFIRMED": (("PAYOUT_INITIATED",),),
-    "OUTCOME_RECORDED": (("SETTLED", "REFUNDED", "DISPUTE_RESOLVED"),),
+    "REFUND_FAILED": (("REFUND_INITIATED",),),
+    "DISPUTE_RESOLVED": (("DISPUTE_OPENED",),),
+    "OUTCOME_RECORDED": (("SETTLED", "REFUNDED", "DISPUTE_RESOLVED", "CHARGED_BACK"),),
 }
-_SILENT: Final = {"settling": "go_approved"}
-_RAIL_EVENTS: Final = frozenset({"PAYMENT_AUTHORIZED", "PAYOUT_CONFIRMED", "REFUNDED"})
+_RAIL_EVENTS: Final = frozenset(
+    {"PAYMENT_AUTHORIZED", "PAYOUT_CONFIRMED", "REFUNDED", "CHARGED_BACK"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,19 +158,15 @@ def _link_fault(at: int, event: Event, previous: str) -> str | None:
 
 
 def _lifecycle(events: Sequence[Event], deal: Deal) -> dict[str, Any]:
-    state = ""
+    path = Path()
     illegal: list[dict[str, Any]] = []
     missing: list[str] = []
     seen: set[str] = set()
     for event in events:
-        sources, target = STEPS.get(event.event_type, (frozenset({state}), None))
-        if state not in sources:
+        state = path.state or "new"
+        if not path.step(event.event_type, payload_of(event)):
             illegal.append(
-                {
-                    "version": event.version,
-                    "event_type": event.event_type,
-                    "state": state or "new",
-                }
+                {"version": event.version, "event_type": event.event_type, "state": state}
             )
         missing += [
             f"{choices[0]} before {event.event_type}"
@@ -175,22 +174,14 @@ def _lifecycle(events: Sequence[Event], deal: Deal) -> dict[str, Any]:
             if not seen.intersection(choices)
         ]
         seen.add(event.event_type)
-        state = target or _ending(event, state, deal)
-    claimed = _SILENT.get(deal.state.value, deal.state.value)
-    if claimed != (state or "created"):
+    claimed = SILENT.get(deal.state.value, deal.state.value)
+    if claimed != path.ends_as():
         missing.append(f"the event that made the deal {claimed}")
     return {
-        "state": state or "created",
+        "state": path.ends_as(),
         "illegal_transitions": illegal,
         "missing_events": sorted(set(missing)),
     }
-
-
-def _ending(event: Event, state: str, deal: Deal) -> str:
-    """A ruling or a refund may end a deal or not; then the row's own word is taken."""
-    may_end = event.event_type in ("DISPUTE_RESOLVED", "REFUNDED")
-    ended = deal.state.value in ("settled", "refunded")
-    return deal.state.value if may_end and ended else state
 
 
 # --- money ---------------------------------------------------------------------------------------

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from settlement.core.rows import Event
 
 #: What is compared; every name stands on both sides.
-SUMS: Final = ("authorized", "gross", "platform_fee", "protocol_fee", "net", "paid_out")
+SUMS: Final = (
+    "authorized",
+    "gross",
+    "platform_fee",
+    "protocol_fee",
+    "net",
+    "paid_out",
+    "went_back",
+)
+_WENT_BACK: Final = frozenset({"REFUNDED", "CHARGED_BACK"})
 _FUNDING: Final = frozenset({"charge", "escrow_fund"})
 _MOVED: Final = frozenset({Phase.FINAL, Phase.POST})
 
@@ -56,6 +65,8 @@ def books_from_events(events: Iterable[Event]) -> Books:
             sums["authorized"] += payload["amount_minor"]
         elif event.event_type == "PAYOUT_CONFIRMED":
             sums["paid_out"] += payload["amount_minor"]
+        elif event.event_type in _WENT_BACK:
+            sums["went_back"] += payload["amount_minor"]
         elif event.event_type == "SETTLED":
             for name in ("gross", "platform_fee", "protocol_fee", "net"):
                 sums[name] += payload[f"{name}_minor"]
@@ -69,6 +80,10 @@ def books_from_ledger(transfers: Sequence[Transfer]) -> Books:
     """What was booked. Transactions' hashes are computed anew from their legs."""
     sums = dict.fromkeys(SUMS, 0)
     payees: dict[str, int] = {}
+    # A ruling gives a payee its own money back; only the tx with the fee legs settled anything.
+    settling = {one.tx_id for one in transfers if one.kind == "fee"} or {
+        one.tx_id for one in transfers if one.kind == "release"
+    }
     for moved in transfers:
         if moved.phase not in _MOVED:
             continue
@@ -78,7 +93,9 @@ def books_from_ledger(transfers: Sequence[Transfer]) -> Books:
             side = "platform_fee" if moved.credit_class == "fee_platform" else "protocol_fee"
             sums[side] += moved.amount_minor
             sums["gross"] += moved.amount_minor
-        elif moved.kind == "release":
+        elif moved.kind in ("refund", "chargeback"):
+            sums["went_back"] += moved.amount_minor
+        elif moved.kind == "release" and moved.tx_id in settling:
             sums["net"] += moved.amount_minor
             sums["gross"] += moved.amount_minor
             who = moved.credit_ref.removeprefix("entity:")

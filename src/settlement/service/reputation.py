@@ -65,13 +65,13 @@ def reputation(db: Database, agent_id: str, asset: str) -> dict[str, Any]:
         volume = rows.volume_of(tx, agent_id, asset, window_start(tx.now_us))
         score = score_hundredths(rows.counting_outcomes(tx, agent_id, asset))
         shown = standing(score)
-        badge = shown["tier"] in _BADGE_TIERS and volume.entries >= BADGE_SETTLEMENTS
+        badge = shown["tier"] in _BADGE_TIERS and volume.settlements >= BADGE_SETTLEMENTS
         return {
             "agent_id": agent_id,
             "name": agent.name,
             **shown,
             "badge": "trusted_settler" if badge else None,
-            "total_settlements": volume.entries,
+            "total_settlements": volume.settlements,
             "total_volume_usd": format_exact(volume.total_minor, Asset.parse(asset)),
             "registered_at": agent.created_at,
         }

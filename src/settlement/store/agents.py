@@ -25,9 +25,9 @@ OUTCOMES_MAX: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A seller's settled gross in one asset: since the beginning, and in the window."""
+    """A seller's settled gross in one asset, less refunds: since the beginning, in the window."""
 
-    entries: int
+    settlements: int
     total_minor: int
     window_minor: int
 
@@ -42,6 +42,7 @@ class DealOutcome:
     open: int
     seller_id: str | None
     buyer_id: str | None
+    disputed: int
 
 
 def find_agent(tx: Tx, agent_id: str) -> Agent | None:
@@ -64,13 +65,15 @@ def volume_of(tx: Tx, agent_id: str, asset: str, window_start: str) -> Volume:
     """What the agent sold, in all and since `window_start`."""
     last = tx.maybe("agents_volume_last", agent_id=agent_id, asset=asset)
     if last is None:
-        return Volume(entries=0, total_minor=0, window_minor=0)
+        return Volume(settlements=0, total_minor=0, window_minor=0)
     before = tx.maybe(
         "agents_volume_before", agent_id=agent_id, asset=asset, window_start=window_start
     )
     earlier = before["total_minor"] if before is not None else 0
     total = last["total_minor"]
-    return Volume(entries=last["n"], total_minor=total, window_minor=total - earlier)
+    taken = tx.one("agents_volume_taken", agent_id=agent_id, asset=asset)["n"]
+    settlements = last["n"] - taken
+    return Volume(settlements=settlements, total_minor=total, window_minor=total - earlier)
 
 
 def recent_outcomes(tx: Tx, agent_id: str, asset: str, limit: int) -> list[DealOutcome]:
@@ -80,17 +83,24 @@ def recent_outcomes(tx: Tx, agent_id: str, asset: str, limit: int) -> list[DealO
 
 
 def counting_outcomes(tx: Tx, agent_id: str, asset: str) -> list[Outcome]:
-    """Deals that say something about a seller (spec §15), the latest thousand at most.
+    """Deals that say something about a seller (spec §15), the latest thousand of each kind at most.
 
-    No open ones, none with itself or an unknown buyer, none that did not stay settled.
+    Good: settled, never disputed. Bad: a dispute lost, a refund forced. No open deals, none with
+    itself or an unknown buyer.
     """
-    return [
-        Outcome(counterparty=one.buyer_id, good=True, age_us=tx.now_us - parse_time(one.at))
+    bad = tx.all("agents_outcomes_bad", agent_id=agent_id, asset=asset, limit=OUTCOMES_MAX)
+    against = {row["deal_id"] for row in bad}
+    good = [
+        one
         for one in recent_outcomes(tx, agent_id, asset, OUTCOMES_MAX)
-        if not one.open
-        and one.buyer_id is not None
-        and one.buyer_id != one.seller_id
-        and one.state == DealState.SETTLED
+        if one.state == DealState.SETTLED and not one.disputed and one.deal_id not in against
+    ]
+    found = [(one, True) for one in good]
+    found += [(DealOutcome(**row), False) for row in bad]
+    return [
+        Outcome(counterparty=one.buyer_id, good=is_good, age_us=tx.now_us - parse_time(one.at))
+        for one, is_good in found
+        if not one.open and one.buyer_id is not None and one.buyer_id != one.seller_id
     ]
 
 

@@ -38,6 +38,7 @@ from settlement.core.rows import (
 from settlement.core.state import ChainHead, ReceiptSummary, SettlementView, VolumePoint
 from settlement.store.agents import counting_outcomes
 from settlement.store.exchange import load_exchange
+from settlement.store.money_back import load_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,7 +69,8 @@ def load_footprint(tx: Tx, footprint: Footprint, state: State) -> None:
 
 def load_needs(tx: Tx, needs: Needs, state: State) -> None:
     """Lock and load accounts, then read everything else that was named."""
-    _accounts(tx, needs.accounts, state)
+    of_money = load_money(tx, needs, state)
+    _accounts(tx, sorted(of_money.union(needs.accounts)) if of_money else needs.accounts, state)
     _agents(tx, needs, state)
     _api_keys(tx, needs.api_keys, state)
     _chains(tx, needs.chains, state)

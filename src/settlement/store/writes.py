@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from settlement.core import intent_rows, rows
+from settlement.core import intent_rows, refund_rows, rows
 from settlement.core.acceptance_rows import Acceptance
 from settlement.core.actor_keys import ActorKey
 from settlement.core.api_keys import ApiKey
@@ -99,6 +99,9 @@ _ACCEPTANCE: Final = _insert("acceptance_insert", Acceptance, "acceptance_id")
 _MANDATE: Final = _insert("mandate_insert", Mandate, "mandate_id")
 _EFFECT: Final = _insert("effect_insert", rows.Effect, "obligation_key")
 _PAYOUT: Final = _insert("payout_insert", rows.Payout, "deal_id", "agent_id")
+_DISPUTE: Final = _insert("dispute_insert", refund_rows.Dispute, "deal_id")
+_REFUND: Final = _insert("refund_insert", refund_rows.Refund, "refund_id")
+_BAD_OUTCOME: Final = _insert("bad_outcome_insert", refund_rows.BadOutcome, "deal_id")
 _JOB: Final = _insert("job_insert", rows.Job, "job_type", "dedup_key")
 _OUTBOX: Final = _insert("outbox_insert", rows.OutboxRow)
 _CLAIM: Final = _insert("claim_insert", rows.Claim, "scope", "operation", "key")
@@ -111,7 +114,7 @@ def _change(row: type[Any], key: str, *fixed: str) -> tuple[str, ...]:
 
 DEAL_CHANGE: Final = _change(rows.Deal, "deal_id", "created_at")
 PAYOUT_CHANGE: Final = _change(
-    rows.Payout, "payout_id", "deal_id", "agent_id", "asset", "amount_minor", "created_at"
+    rows.Payout, "payout_id", "deal_id", "agent_id", "asset", "created_at"
 )
 #: What was submitted stays as it was; a review is only decided.
 ACCEPTANCE_CHANGE: Final = (
@@ -126,6 +129,15 @@ _EFFECT_ROW: Final = _change(
     *("obligation_key", "kind", "deal_id", "rail", "asset", "amount_minor", "created_at"),
 )
 EFFECT_CHANGE: Final = (*_EFFECT_ROW, "expected_fence", "expected_state")
+DISPUTE_CHANGE: Final = (
+    "status",
+    "parts",
+    "seller_ppm",
+    "ruling_hash",
+    "resolved_at",
+    "dispute_id",
+)
+REFUND_CHANGE: Final = ("holds", "state", "rail_ref", "refusal", "updated_at", "refund_id")
 KEY_CHANGE: Final = (
     *("status", "grace_until", "revoked_at", "revoke_reason", "key_id"),
     "expected_status",
@@ -146,6 +158,8 @@ _payout_change: Final = attrgetter(*PAYOUT_CHANGE)
 _effect_change: Final = attrgetter(
     *(f"effect.{name}" for name in _EFFECT_ROW), "expected_fence", "expected_state"
 )
+_dispute_change: Final = attrgetter(*DISPUTE_CHANGE)
+_refund_change: Final = attrgetter(*REFUND_CHANGE)
 _key_change: Final = attrgetter(*(f"key.{name}" for name in KEY_CHANGE[:-1]), KEY_CHANGE[-1])
 _finish: Final = attrgetter(*FINISH)
 _intent_change: Final = attrgetter(*INTENT_CHANGE)
@@ -184,12 +198,24 @@ def statements(writes: WriteSet) -> Iterator[Statement]:
     yield from _put(_PAYOUT, writes.payouts_new)
     payouts = _last(writes.payouts_changed, "payout_id")
     yield from _set("payout_update", PAYOUT_CHANGE, [_payout_change(p) for p in payouts])
+    yield from _back(writes)
     yield from _put(_JOB, writes.jobs)
     yield from _put(_OUTBOX, writes.outbox)
     yield from _put(_CLAIM, writes.claims)
     yield from _finishes(writes.claims_finished)
     limits = sorted(map(_limit, writes.limits))
     yield from _set("limit_write", LIMIT, limits)
+
+
+def _back(writes: WriteSet) -> Iterator[Statement]:
+    """Disputes before the refunds they force; both after the transfers they are checked with."""
+    yield from _put(_DISPUTE, writes.disputes_new)
+    disputes = _last(writes.disputes_changed, "dispute_id")
+    yield from _set("dispute_update", DISPUTE_CHANGE, [_dispute_change(d) for d in disputes])
+    yield from _put(_REFUND, writes.refunds_new)
+    refunds = _last(writes.refunds_changed, "refund_id")
+    yield from _set("refund_update", REFUND_CHANGE, [_refund_change(r) for r in refunds])
+    yield from _put(_BAD_OUTCOME, writes.bad_outcomes)
 
 
 def _consent(writes: WriteSet) -> Iterator[Statement]:

@@ -9,8 +9,10 @@ from settlement.core.operations.acceptance import DecideAcceptance, SubmitAccept
 from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
 from settlement.core.operations.append_event import AppendEvent
 from settlement.core.operations.auto_go import AutoGo
+from settlement.core.operations.cancel import Cancel
 from settlement.core.operations.close_intent import CloseIntent
 from settlement.core.operations.create_intent import CreateIntent
+from settlement.core.operations.dispute import OpenDispute
 from settlement.core.operations.go import Go
 from settlement.core.operations.mandates import CreateMandate, RevokeMandate
 from settlement.core.operations.outcome import RailOutcome
@@ -21,18 +23,23 @@ from settlement.core.operations.receipt import RecordReceipt
 from settlement.core.operations.record_charge import RecordCharge
 from settlement.core.operations.record_payment import RecordPayment
 from settlement.core.operations.record_payout import RecordPayout
+from settlement.core.operations.record_refund import RecordRefund
+from settlement.core.operations.refund import Refund
 from settlement.core.operations.register import Register
+from settlement.core.operations.ruling import ResolveDispute
 from settlement.core.operations.settle import Settle, Split
 
 __all__ = [
     "AppendEvent",
     "AutoGo",
+    "Cancel",
     "CloseIntent",
     "CreateIntent",
     "CreateKey",
     "CreateMandate",
     "DecideAcceptance",
     "Go",
+    "OpenDispute",
     "PlaceBid",
     "ProofPack",
     "RailOutcome",
@@ -40,8 +47,11 @@ __all__ = [
     "RecordPayment",
     "RecordPayout",
     "RecordReceipt",
+    "RecordRefund",
+    "Refund",
     "Register",
     "RequestPayout",
+    "ResolveDispute",
     "RevokeKey",
     "RevokeMandate",
     "RotateKey",

@@ -133,6 +133,7 @@ class PayoutPlanner:
         payout = earlier or self._new_payout(payout_id, owed, target)
         payout = replace(
             payout,
+            amount_minor=owed.amount_minor,  # less than before, if money went back in between
             rail=target.rail,
             destination_id=target.destination_id,
             state=EffectState.PLANNED.value,

@@ -1,8 +1,8 @@
 """Ask for a payee's net of a deal to be paid out to a rail.
 
 For: POST /protocol/payouts.
-Guarantees: one payout per deal and payee, the whole net, held before the rail is called; after a
-proven refusal it may be asked for again.
+Guarantees: one payout per deal and payee, the whole net less what went back, held before the rail
+is called; after a proven refusal it may be asked for again.
 Does not: call the rail. What it answers is recorded by `record_payout.py`.
 
 Spec §4.6, §6.4. Change colour: red.
@@ -10,7 +10,7 @@ Spec §4.6, §6.4. Change colour: red.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from settlement.core.accounts import (
@@ -22,7 +22,9 @@ from settlement.core.errors import (
     Disputed,
     IllegalTransition,
     InsufficientFunds,
+    NothingOwed,
     PartyMismatch,
+    RefundOpen,
 )
 from settlement.core.events import Actor
 from settlement.core.ledger import Books
@@ -37,6 +39,7 @@ from settlement.core.operations._common import (
     get_deal,
     own_key,
 )
+from settlement.core.operations.giving_back import any_open, borne_by
 from settlement.core.operations.keys import payout_key
 from settlement.core.operations.paying_out import (
     Owed,
@@ -99,6 +102,7 @@ class RequestPayout:
             payouts=((self.deal_id, self.agent_id),),
             settlements=(self.deal_id,),
             parties=(self.deal_id,),
+            refunds=(self.deal_id,),
         )
 
     def decide(self, state: State, ctx: Context) -> Decision:
@@ -110,6 +114,7 @@ class RequestPayout:
         # 11 state
         earlier = self._check_state(state, deal)
         assert owed is not None, "a settled deal owes its payees"
+        owed = self._still_owed(state, owed)
         # 12 where to
         rows = state.destinations[self.agent_id, self.destination_id]
         target = choose_target(rows, self.agent_id, self.destination_id, ctx.rules)
@@ -159,6 +164,16 @@ class RequestPayout:
                     amount_minor=payee.net_minor,
                 )
         raise PartyMismatch(deal_id=deal.deal_id)
+
+    def _still_owed(self, state: State, owed: Owed) -> Owed:
+        """The net less what went back; a rail's open refund may yet leave more of it."""
+        refunds = state.refunds[self.deal_id]
+        if any_open(refunds):
+            raise RefundOpen(deal_id=self.deal_id)
+        left = owed.amount_minor - borne_by(refunds, self.agent_id)
+        if left <= 0:
+            raise NothingOwed(deal_id=self.deal_id, agent_id=self.agent_id)
+        return replace(owed, amount_minor=left)
 
     def _check_state(self, state: State, deal: Deal) -> Payout | None:
         """A settled deal without an open or confirmed payout; returns the refused one, if any."""

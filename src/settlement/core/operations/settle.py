@@ -135,6 +135,8 @@ class Settle:
         if policy_is_due(deal):
             named["receipts"] = (self.deal_id,)
             named["scores"] = ((seller_id, deal.asset),) if seller_id is not None else ()
+        if deal.funding is not None:
+            named["refunds"] = (self.deal_id,)
         return Needs(parties=(self.deal_id,), **named)
 
     def decide(self, state: State, ctx: Context) -> Decision:

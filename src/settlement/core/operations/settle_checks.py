@@ -25,6 +25,7 @@ from settlement.core.errors import (
     PayeeUnknown,
     PaymentNotAuthorized,
     RejectedByBuyer,
+    RequestInProgress,
 )
 from settlement.core.money import Asset, format_exact
 from settlement.core.operations._common import (
@@ -35,6 +36,7 @@ from settlement.core.operations._common import (
     policy_is_due,
 )
 from settlement.core.operations.approving import quote_now, quote_pinned, rolling_volume
+from settlement.core.operations.giving_back import counts
 from settlement.core.operations.settle_parties import check_party, check_payees, seller_of
 from settlement.core.operations.terms import Terms, fix_terms
 from settlement.core.policy import read_policy
@@ -177,11 +179,19 @@ def _find_source(
         if balance >= gross_minor:
             return Funding(kind=Source.BALANCE, provider=Source.BALANCE.value)
     # Live, the buyer pays at payment_url even where the rail could charge alone (contract §0.1).
-    if rules.sandbox and rules.rail in rules.rails_charging_alone:
+    alone = rules.sandbox and rules.rail in rules.rails_charging_alone
+    # Money that went back does not make the rail collect the gross a second time.
+    if alone and not (deal.funding is not None and _went_back(state, deal)):
         return Funding(kind=Source.CHARGE, provider=rules.rail)
     raise PaymentNotAuthorized(
         deal_id=deal.deal_id, payment_url=f"{rules.public_url}/pay/{deal.deal_id}"
     )
+
+
+def _went_back(state: State, deal: Deal) -> bool:
+    if deal.deal_id not in state.refunds:  # funded in this very batch
+        raise RequestInProgress()
+    return any(counts(one) for one in state.refunds[deal.deal_id])
 
 
 def check_settle(op: Settle, state: State, ctx: Context) -> Checked:

@@ -21,6 +21,7 @@ UNION ALL SELECT 'settlement', count(*) FROM settlement
 UNION ALL SELECT 'transfer', count(*) FROM transfer
 UNION ALL SELECT 'tree_head', count(*) FROM tree_head
 UNION ALL SELECT 'hold', count(*) FROM transfer WHERE phase = 'hold'
+UNION ALL SELECT 'dispute', count(*) FROM dispute
 UNION ALL SELECT 'expiring_hold', count(*) FROM transfer WHERE expires_at IS NOT NULL;
 
 -- name: audit_transfer_malformed

@@ -32,7 +32,9 @@ ORDER BY s.deal_id LIMIT 1;
 SELECT s.deal_id, s.asset, s.gross_minor, s.platform_fee_minor, s.protocol_fee_minor, s.net_minor,
   s.components, s.fee_policy, s.fee_policy_hash, s.tier, s.volume_minor,
   d.gross_minor AS deal_gross_minor, d.fee_policy_hash AS deal_policy_hash, d.tier AS deal_tier,
-  d.volume_minor AS deal_volume_minor
+  d.volume_minor AS deal_volume_minor,
+  (SELECT q.seller_ppm FROM dispute AS q
+    WHERE q.deal_id = s.deal_id AND q.deal_state = 'go_approved') AS seller_ppm
 FROM settlement AS s LEFT JOIN deal AS d ON d.deal_id = s.deal_id
 WHERE s.deal_id > :deal_id ORDER BY s.deal_id LIMIT :limit;
 
@@ -67,23 +69,41 @@ LEFT JOIN settlement_payee AS p
     AND p.net_minor = t.amount_minor
 LEFT JOIN party AS y ON y.deal_id = p.deal_id AND y.agent_id = p.agent_id
 WHERE t.kind = 'release' AND (p.agent_id IS NULL OR y.agent_id IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM event AS e JOIN settlement_payee AS q ON q.deal_id = e.deal_id
+    WHERE e.event_id = t.event_id AND e.event_type = 'DISPUTE_RESOLVED'
+      AND t.credit_ref = 'entity:' || q.agent_id AND t.amount_minor <= q.net_minor)
 ORDER BY t.tx_id, t.leg LIMIT 1;
 
 -- name: audit_refund_excess
+-- Per deal and account: what came from it, what went back to it.
 WITH flow AS (
-  SELECT t.deal_id, t.asset,
-    sum(CASE WHEN t.kind IN ('charge', 'escrow_fund') THEN t.amount_minor ELSE 0 END) AS funded,
-    sum(CASE WHEN t.kind IN ('refund', 'chargeback') THEN t.amount_minor ELSE 0 END) AS refunded,
-    sum(CASE WHEN t.kind = 'refund' AND t.credit_class = 'clearing'
-      THEN t.amount_minor ELSE 0 END) AS to_rail,
-    sum(CASE WHEN t.kind = 'charge' THEN t.amount_minor ELSE 0 END) AS from_rail
-  FROM transfer AS t WHERE t.phase IN ('final', 'post') GROUP BY t.deal_id, t.asset
+  SELECT t.deal_id, t.asset, t.debit_ref AS source, t.amount_minor AS given, 0 AS back
+  FROM transfer AS t WHERE t.kind IN ('charge', 'escrow_fund') AND t.phase IN ('final', 'post')
+  UNION ALL
+  SELECT t.deal_id, t.asset, t.credit_ref, 0, t.amount_minor
+  FROM transfer AS t WHERE t.kind IN ('refund', 'chargeback') AND t.phase IN ('final', 'post')
 )
-SELECT deal_id, asset, CAST(funded AS BIGINT) AS funded_minor,
-  CAST(refunded AS BIGINT) AS refunded_minor,
-  'more was refunded than its funder gave' AS why
-FROM flow WHERE refunded > funded OR to_rail > from_rail
+SELECT deal_id, asset, source, CAST(sum(given) AS BIGINT) AS funded_minor,
+  CAST(sum(back) AS BIGINT) AS refunded_minor,
+  'more went back than its funder gave' AS why
+FROM flow GROUP BY deal_id, asset, source HAVING sum(back) > sum(given)
 ORDER BY deal_id LIMIT 1;
+
+-- name: audit_refund_rows
+-- A refund's row, the payment it names and the transfers of its deal say one thing.
+WITH booked AS (
+  SELECT deal_id, sum(amount_minor) AS minor FROM transfer
+  WHERE kind IN ('refund', 'chargeback') AND phase IN ('final', 'post') GROUP BY deal_id
+),
+kept AS (
+  SELECT deal_id, sum(amount_minor) AS minor FROM refund WHERE state = 'confirmed' GROUP BY deal_id
+)
+SELECT coalesce(b.deal_id, r.deal_id) AS deal_id, CAST(coalesce(b.minor, 0) AS BIGINT)
+  AS booked_minor, CAST(coalesce(r.minor, 0) AS BIGINT) AS refund_minor,
+  'the refunds of this deal are not what its transfers gave back' AS why
+FROM booked AS b FULL JOIN kept AS r ON r.deal_id = b.deal_id
+WHERE coalesce(b.minor, 0) <> coalesce(r.minor, 0)
+ORDER BY 1 LIMIT 1;
 
 -- name: audit_settled_twice
 WITH told AS (
@@ -106,7 +126,9 @@ ORDER BY d.deal_id LIMIT 1;
 
 -- name: audit_step_page
 -- Events of deals, with what the deal's row claims to have come to.
-SELECT e.deal_id, e.version, e.event_id, e.event_type, d.state, d.version AS next_version
+SELECT e.deal_id, e.version, e.event_id, e.event_type, d.state, d.version AS next_version,
+  CASE WHEN e.event_type IN ('PAYMENT_AUTHORIZED', 'REFUNDED', 'CHARGED_BACK')
+    THEN e.payload END AS payload
 FROM event AS e JOIN deal AS d ON d.deal_id = e.deal_id
 WHERE (e.deal_id, e.version) > (:deal_id, :version)
 ORDER BY e.deal_id, e.version LIMIT :limit;
@@ -129,6 +151,24 @@ WHERE t.kind IN ('escrow_fund', 'fee', 'release', 'mandate_reserve')
   AND NOT EXISTS (SELECT 1 FROM event AS r WHERE r.deal_id = t.deal_id
     AND r.event_type = 'DISPUTE_RESOLVED' AND r.version <= e.version AND r.version > last.version)
 ORDER BY t.tx_id, t.leg LIMIT 1;
+
+-- name: audit_ruling_broken
+SELECT d.dispute_id, d.deal_id, d.seller_ppm,
+  'a ruling is out of range, or its events are not one to one' AS why
+FROM dispute AS d
+WHERE (d.seller_ppm IS NOT NULL AND (d.seller_ppm < 0 OR d.seller_ppm > 1000000))
+  OR (SELECT count(*) FROM event AS e WHERE e.deal_id = d.deal_id
+    AND e.event_type = 'DISPUTE_OPENED') <> 1
+  OR (SELECT count(*) FROM event AS e WHERE e.deal_id = d.deal_id
+    AND e.event_type = 'DISPUTE_RESOLVED')
+    <> CASE WHEN d.status = 'resolved' THEN 1 ELSE 0 END
+ORDER BY d.deal_id LIMIT 1;
+
+-- name: audit_ruling_invented
+SELECT e.deal_id, e.event_id, e.event_type, 'no dispute of the deal stands behind it' AS why
+FROM event AS e LEFT JOIN dispute AS d ON d.deal_id = e.deal_id
+WHERE e.event_type IN ('DISPUTE_OPENED', 'DISPUTE_RESOLVED') AND d.dispute_id IS NULL
+ORDER BY e.deal_id, e.version LIMIT 1;
 
 -- name: audit_claim_page
 SELECT scope, operation, key, key_digest, principal, deal_id, args, fingerprint, state, outcome,
@@ -234,6 +274,29 @@ LEFT JOIN transfer AS r ON r.hold_id = h.transfer_id
 LEFT JOIN payout AS p ON p.hold_id = h.transfer_id AND p.state IN ('planned', 'sent', 'unknown')
 WHERE h.phase = 'hold' AND h.kind = 'payout' AND r.transfer_id IS NULL AND p.payout_id IS NULL
 ORDER BY h.tx_id, h.leg LIMIT 1;
+
+-- name: audit_refund_hold
+-- What the open refunds of a deal are to give back is what its open holds keep, and each has an
+-- open effect.
+WITH held AS (
+  SELECT h.deal_id, sum(h.amount_minor) AS minor FROM transfer AS h
+  LEFT JOIN transfer AS r ON r.hold_id = h.transfer_id
+  WHERE h.phase = 'hold' AND h.kind IN ('refund', 'release_back', 'fee_back')
+    AND r.transfer_id IS NULL
+  GROUP BY h.deal_id
+),
+kept AS (
+  SELECT r.deal_id, sum(r.amount_minor) AS minor,
+    sum(CASE WHEN f.state IN ('planned', 'sent', 'unknown') THEN 0 ELSE 1 END) AS idle
+  FROM refund AS r LEFT JOIN effect AS f ON f.effect_id = r.effect_id AND f.kind = 'refund'
+  WHERE r.state IN ('planned', 'unknown') GROUP BY r.deal_id
+)
+SELECT coalesce(h.deal_id, k.deal_id) AS deal_id, CAST(coalesce(h.minor, 0) AS BIGINT)
+  AS held_minor, CAST(coalesce(k.minor, 0) AS BIGINT) AS refund_minor,
+  'open refunds, their holds and their effects do not agree' AS why
+FROM held AS h FULL JOIN kept AS k ON k.deal_id = h.deal_id
+WHERE coalesce(h.minor, 0) <> coalesce(k.minor, 0) OR coalesce(k.idle, 0) <> 0
+ORDER BY 1 LIMIT 1;
 
 -- name: audit_effect_stale
 SELECT effect_id, kind, deal_id, sent_at, 'its outcome has been unknown for over a day' AS why

@@ -284,15 +284,16 @@ WHERE t.effect_id = n.effect_id AND t.fence = n.expected_fence
 
 -- name: payout_update
 UPDATE payout AS t SET
-  rail = n.rail, destination_id = n.destination_id, state = n.state, refusals = n.refusals,
+  amount_minor = n.amount_minor, rail = n.rail, destination_id = n.destination_id, state = n.state, refusals = n.refusals,
   effect_id = n.effect_id, hold_id = n.hold_id, waiting_for = n.waiting_for,
   waiting_since = n.waiting_since, next_check_at = n.next_check_at, attempts = n.attempts,
   rail_ref = n.rail_ref, updated_at = n.updated_at
-FROM unnest(:rail::text[], :destination_id::text[], :state::text[], :refusals::bigint[],
+FROM unnest(:amount_minor::bigint[], :rail::text[], :destination_id::text[], :state::text[],
+  :refusals::bigint[],
   :effect_id::text[], :hold_id::text[], :waiting_for::text[], :waiting_since::text[],
   :next_check_at::text[], :attempts::bigint[], :rail_ref::text[], :updated_at::text[],
   :payout_id::text[])
-  AS n (rail, destination_id, state, refusals, effect_id, hold_id, waiting_for, waiting_since,
+  AS n (amount_minor, rail, destination_id, state, refusals, effect_id, hold_id, waiting_for, waiting_since,
   next_check_at, attempts, rail_ref, updated_at, payout_id)
 WHERE t.payout_id = n.payout_id AND t.payout_id = ANY(:payout_id::text[]);
 

@@ -191,7 +191,7 @@ WHERE effect_id = :effect_id AND fence = :expected_fence AND state = :expected_s
 
 -- name: payout_update
 UPDATE payout SET
-  rail = :rail, destination_id = :destination_id, state = :state, refusals = :refusals,
+  amount_minor = :amount_minor, rail = :rail, destination_id = :destination_id, state = :state, refusals = :refusals,
   effect_id = :effect_id, hold_id = :hold_id, waiting_for = :waiting_for,
   waiting_since = :waiting_since, next_check_at = :next_check_at, attempts = :attempts,
   rail_ref = :rail_ref, updated_at = :updated_at
