@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         (("effects",), 0),
         (("jobs",), 0),
         (("outbox",), 0),
+        (("inbox",), 0),
+        (("inbox", "dismiss", "evt_none", "--reason", "x"), 0),
         (("jobs", "requeue", "job_none", "--reason", "x"), 2),
         (("pause",), 0),
         (("pause", "go"), 2),
@@ -48,7 +50,7 @@ def test_every_command_prints_one_json_object(
     tmp_path: Path, arguments: tuple[str, ...], code: int
 ) -> None:
     database = f"sqlite:///{tmp_path / 'settlement.db'}"
-    if arguments[0] in ("effects", "jobs", "outbox", "pause", "resume"):
+    if arguments[0] in ("effects", "jobs", "outbox", "inbox", "pause", "resume"):
         assert run(tmp_path, "migrate", SETTLEMENT_DATABASE=database).code == 0
     elif arguments[0] in ("audit", "migrate") and code:
         (tmp_path / "settlement.db").touch()

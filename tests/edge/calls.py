@@ -305,6 +305,9 @@ def _webhooks() -> list[Call]:
         get(f"{one}/deliveries", "owner"),
         _post(f"{one}/rotate", {}, who="owner"),
         _post(f"{one}/replay", {}, who="owner"),
+        get("/protocol/webhook-dashboard", "owner"),
+        get("/protocol/webhook-dashboard/{hook_id}", "owner"),
+        _post("/protocol/webhook-dashboard/{hook_id}/retry", {}, who="owner"),
         Call("DELETE", one, one, body={}, who="owner"),
     ]
 

@@ -14,8 +14,12 @@ from settlement.core.clock import SECOND_US
 from settlement.core.obligations import rail_key
 from settlement.core.operations import Settle
 from settlement.edge.rails.simulated import Behaviour
+from settlement.service import health, inbox_plan
+from settlement.service import inbox as inbox_module
 from settlement.service.audit import run_audit
-from settlement.service.inbox_plan import OTHER_AMOUNT
+from settlement.service.inbox_dismiss import dismiss
+from settlement.service.inbox_plan import OTHER_AMOUNT, Plan
+from settlement.store import operator
 from tests.support.house import Play, house
 from tests.support.inbox_process import run_inbox_step
 from tests.support.logs import raw_sql
@@ -25,6 +29,10 @@ from tests.support.signed import SETTINGS, charge, payout, signed
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from settlement.core.inbound import RailNews
+    from settlement.store.database import Tx
+    from settlement.store.inbox import InboxRow
 
 
 @pytest.fixture
@@ -354,3 +362,87 @@ def test_killed_while_applying_the_money_is_booked_once(
     apply(play, database_url)
     assert status(play, event_id) == ("applied", None)
     assert paid_in(play, deal) == [10_000]
+
+
+# --- faults of ours ------------------------------------------------------------------------------
+
+
+def job_of(play: Play, event_id: str) -> dict[str, Any]:
+    """The job that applies the message."""
+    row = play.services.db.read(
+        lambda tx: tx.one("job_find_by_dedup", job_type="webhook_inbound", dedup_key=event_id)
+    )
+    return dict(row)
+
+
+def test_a_message_that_cannot_be_planned_fails_alone_and_is_dead_in_the_end(
+    play: Play, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken build: the exception ends the step, so that one message keeps all others from being
+    applied for ever; or it is closed as a contradiction, and never applied when we are mended."""
+    deal = approved(play)
+    bad = tell(play, "msg_bad", charge("deal_bad", "ch_bad"))
+    good = tell(play, "msg_good", charge(deal["deal_id"], "ch_good"))
+    real = inbox_plan.plan
+
+    def plan(tx: Tx, message: InboxRow, news: RailNews) -> Plan:
+        if message.event_id == bad:
+            raise KeyError("a member nobody thought of")
+        return real(tx, message, news)
+
+    monkeypatch.setattr(inbox_module, "plan", plan)
+    apply(play, database_url)
+    assert status(play, good) == ("applied", None)
+    assert status(play, bad)[0] == "new"
+    assert (job_of(play, bad)["status"], job_of(play, bad)["attempts"]) == ("retry", 1)
+    assert "a member nobody thought of" in job_of(play, bad)["last_error"]
+    for _ in range(7):
+        apply(play, database_url)
+    assert job_of(play, bad)["status"] == "dead"
+    figures = health.figures(play.services.db, play.services.log_views)
+    assert (figures["dead_jobs"], figures["unapplied_messages"]) == (1, 1)
+    monkeypatch.setattr(inbox_module, "plan", real)
+    play.services.jobs.requeue(job_of(play, bad)["job_id"], "mended", "ops")
+    apply(play, database_url)
+    assert status(play, bad)[0] == "contradiction"
+
+
+def test_a_statement_that_fails_while_planning_fails_its_message_only(
+    play: Play, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken build: all messages are planned in the transaction that leases them, which a failed
+    statement ends for all."""
+    deal = approved(play)
+    bad = tell(play, "msg_bad", charge("deal_bad", "ch_bad"))
+    good = tell(play, "msg_good", charge(deal["deal_id"], "ch_good"))
+    real = inbox_plan.plan
+
+    def plan(tx: Tx, message: InboxRow, news: RailNews) -> Plan:
+        if message.event_id == bad:
+            tx.one("inbox_get")  # a parameter is missing
+        return real(tx, message, news)
+
+    monkeypatch.setattr(inbox_module, "plan", plan)
+    apply(play, database_url)
+    assert status(play, good) == ("applied", None)
+    assert (status(play, bad)[0], job_of(play, bad)["status"]) == ("new", "retry")
+
+
+def test_contradictions_are_counted_until_somebody_has_looked(
+    play: Play, database_url: str
+) -> None:
+    """Broken build: a contradiction is a line in a log that nobody reads."""
+    services = play.services
+    event_id = tell(play, "msg_1", charge("deal_unknown", "ch_1"))
+    apply(play, database_url)
+    assert health.figures(services.db, services.log_views)["contradictions"] == 1
+    (row,) = operator.inbox(services.db, "contradiction", 10).rows
+    assert (row["event_id"], row["source"]) == (event_id, "simulated")
+    assert "body" not in row
+    assert dismiss(services.db, event_id, reason="refunded by hand", operator="ops") is True
+    assert dismiss(services.db, event_id, reason="again", operator="ops") is False
+    assert health.figures(services.db, services.log_views)["contradictions"] == 0
+    state, note = status(play, event_id)
+    assert state == "ignored"
+    assert note is not None
+    assert note.startswith("dismissed by ops: refunded by hand; was: ")

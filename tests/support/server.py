@@ -138,6 +138,13 @@ class Server:
                 self.signal(signal.SIGKILL)
             self._process.wait()
 
+    def ended(self, seconds: float = STOP_SECONDS) -> int | None:
+        """Wait for a process that dies by itself; its exit code, None if it lives on."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
+
     def stop(self, seconds: float = STOP_SECONDS) -> int:
         """SIGTERM, as an operator would; its exit code. One that stays is killed and told of."""
         if self._process is None:

@@ -21,6 +21,7 @@ from settlement.cli.backup import backup
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
+from settlement.cli.inbox import inbox
 from settlement.cli.keys import keys
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
@@ -35,7 +36,17 @@ from settlement.cli.verify import verify
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
     "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
-    "Operate": ["doctor", "settings", "migrate", "effects", "jobs", "outbox", "pause", "resume"],
+    "Operate": [
+        "doctor",
+        "settings",
+        "migrate",
+        "effects",
+        "jobs",
+        "outbox",
+        "inbox",
+        "pause",
+        "resume",
+    ],
     "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover"],
 }
@@ -65,6 +76,7 @@ for _command in (
     effects,
     jobs,
     outbox,
+    inbox,
     pause,
     resume,
     agents,

@@ -52,7 +52,7 @@ def effects(*, state: str | None, limit: int, database: str | None, as_json: boo
     """List what was asked of rails, newest first."""
     with opened(settings_from_environment(database=database), must_exist=True) as db:
         listed = operator.effects(db, state or "", limit)
-    rows = _told(listed, _effect_waits)
+    rows = told(listed, _effect_waits)
     for row in rows:
         row["next_look_at"] = _time(listed, row.pop("job_run_at_us"))
     if as_json:
@@ -60,7 +60,7 @@ def effects(*, state: str | None, limit: int, database: str | None, as_json: boo
         return
     for row in rows:
         row["amount"] = format_exact(row["amount_minor"], Asset.parse(row["asset"]))
-    _show(rows, ("effect_id", "kind", "amount", "state", "age_seconds", "waiting_for", "refusal"))
+    show(rows, ("effect_id", "kind", "amount", "state", "age_seconds", "waiting_for", "refusal"))
 
 
 @click.group(invoke_without_command=True)
@@ -82,7 +82,7 @@ def jobs(
         return
     with opened(settings_from_environment(database=database), must_exist=True) as db:
         listed = operator.jobs(db, status or "", limit)
-    rows = _told(listed, _job_waits)
+    rows = told(listed, _job_waits)
     for row in rows:
         row["run_at"] = _time(listed, row.pop("run_at_us"))
         row["lease_expires_at"] = _time(listed, row.pop("lease_expires_us"))
@@ -90,7 +90,7 @@ def jobs(
         emit({"ok": True, "jobs": rows})
         return
     columns = ("job_id", "job_type", "status", "attempts", "age_seconds", "waiting_for")
-    _show(rows, (*columns, "last_error"))
+    show(rows, (*columns, "last_error"))
 
 
 @jobs.command()
@@ -132,14 +132,14 @@ def outbox(*, state: str, limit: int, database: str | None, as_json: bool) -> No
     """List messages about what has happened, oldest first."""
     with opened(settings_from_environment(database=database), must_exist=True) as db:
         listed = operator.outbox(db, state, limit)
-    rows = _told(listed, _outbox_waits)
+    rows = told(listed, _outbox_waits)
     for row in rows:
         row["next_attempt_at"] = _time(listed, row.pop("next_attempt_us") or None)
     if as_json:
         emit({"ok": True, "outbox": rows})
         return
     columns = ("seq", "event_type", "deal_id", "status", "attempts", "age_seconds", "waiting_for")
-    _show(rows, (*columns, "last_error"))
+    show(rows, (*columns, "last_error"))
 
 
 # --- what each waits for -------------------------------------------------------------------------
@@ -186,9 +186,10 @@ def _outbox_waits(row: dict[str, Any], lease_us: int) -> str | None:
 # --- showing -------------------------------------------------------------------------------------
 
 
-def _told(
+def told(
     listed: Listed, waits: Callable[[dict[str, Any], int], str | None]
 ) -> list[dict[str, Any]]:
+    """Rows with their age and what each waits for."""
     rows = [dict(row) for row in listed.rows]
     for row in rows:
         row["age_seconds"] = max(0, listed.now_us - parse_time(row["created_at"])) // SECOND_US
@@ -200,7 +201,7 @@ def _time(listed: Listed, lease_us: int | None) -> str | None:
     return None if lease_us is None else listed.shown(lease_us)
 
 
-def _show(rows: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> None:
+def show(rows: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> None:
     """A table; ids are cut where the window is narrow, and then a remark says where to look."""
     table = Table(*columns)
     for row in rows:

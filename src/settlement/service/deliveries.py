@@ -5,7 +5,7 @@ Guarantees: an event is owed to a hook once, under one id over all tries; within
 told in the order of the chain, and a delivery that keeps failing holds up its own deal only; a
 sender that overslept its lease records nothing. The hook is looked at again right before sending,
 so a deleted one gets nothing. 410, or the last try, disables the hook, and its owner's other hooks
-are told.
+are told. While webhooks are paused nothing is sent, nothing is given up and no try is used.
 Does not: hold a transaction open while sending, or wait in `step` for a slow receiver.
 
 Spec §9.2, §10.2. Change colour: amber.
@@ -27,6 +27,7 @@ from settlement.core.ids import DeliveryId
 from settlement.faults import fault
 from settlement.service.fresh import new_id
 from settlement.store import webhooks as rows
+from settlement.store.pauses import Switch, read_pauses
 from settlement.store.webhooks import Hook, Leased, NewDelivery, Recorded
 
 if TYPE_CHECKING:
@@ -106,11 +107,12 @@ class Deliveries:
         with self._lock:
             free = self._senders - len(self._flying)
             flown = list(self._hooks.values())
-        if free <= 0 or not self._db.read(rows.any_due):
+        if free <= 0 or not self._db.read(_may_send):
             return 0
         busy = [hook for hook in set(flown) if flown.count(hook) >= self._per_hook]
         leased = self._db.transaction(lambda tx: self._lease(tx, free, busy))
-        fault("webhook.after_lease")
+        if leased:
+            fault("webhook.after_lease")
         for one in leased:
             self._launch(one)
         return len(leased)
@@ -130,6 +132,8 @@ class Deliveries:
             logger.warning("deliveries were not handed back: %s", error)
 
     def _lease(self, tx: Tx, limit: int, busy: Sequence[str]) -> list[Leased]:
+        if is_paused(tx):  # since it was looked at
+            return []
         ids = rows.lease_due(
             tx,
             owner=self._owner,
@@ -158,7 +162,12 @@ class Deliveries:
     # --- one try ---------------------------------------------------------------------------------
 
     def _deliver(self, one: Leased) -> None:
-        hook, now_us = self._db.read(lambda tx: (rows.find_hook(tx, one.hook_id), tx.now_us))
+        hook, now_us, paused = self._db.read(
+            lambda tx: (rows.find_hook(tx, one.hook_id), tx.now_us, is_paused(tx))
+        )
+        if paused:
+            self._db.transaction(lambda tx: rows.put_back(tx, one.delivery_id, one.lease_fence))
+            return
         if hook is None or hook.status != "active":
             self._db.transaction(lambda tx: _cancel(tx, one))
             return
@@ -194,6 +203,15 @@ class Deliveries:
                 rows.cancel_owed(tx, hook.hook_id, "the hook is gone")
         if then.then is wire.AfterTry.DISABLE:
             _disable(tx, one, hook, f"try {tries}: {error}")
+
+
+def is_paused(tx: Tx) -> bool:
+    """Tell whether an operator has stopped webhooks."""
+    return read_pauses(tx).stops(Switch.WEBHOOKS.value) is not None
+
+
+def _may_send(tx: Tx) -> bool:
+    return rows.any_due(tx) and not is_paused(tx)
 
 
 def message_of(one: Leased) -> wire.Message:

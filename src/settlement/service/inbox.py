@@ -4,7 +4,8 @@ For: the webhook route, which calls `receive`, and the worker, which calls `step
 Guarantees: a message is committed before it is acknowledged, once per rail and message id, with the
 job that applies it. Applying is guarded: a charge is booked once, an effect is answered only while
 it is open, so repeated, late and reordered messages change nothing. What contradicts the books,
-or names money that has no place in them, is kept as `contradiction` and logged as an error.
+or names money that has no place in them, is kept as `contradiction`, counted, and logged as an
+error. A fault of ours fails the one message it is about: its job is tried again, in the end dead.
 Does not: ask a rail anything (`effects.py` does), or move money (operations do).
 
 Spec §9.2, §10.1. Change colour: red.
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.clock import SECOND_US
 from settlement.core.errors import (
+    Corrupt,
+    DatabaseUnavailable,
     JsonMalformed,
     LeaseLost,
     MemberMissing,
@@ -32,7 +35,7 @@ from settlement.core.inbound import RailNews, Unreadable
 from settlement.core.webhooks import inbound_event_id
 from settlement.faults import fault
 from settlement.service.answers import Answer
-from settlement.service.inbox_plan import Later, Plan, Verdict, alarming, plan
+from settlement.service.inbox_plan import Failed, Later, Plan, Verdict, alarming, plan
 from settlement.service.jobs import WEBHOOK_INBOUND
 from settlement.store import inbox as rows
 
@@ -131,9 +134,10 @@ class Inbox:
 
     def step(self, limit: int = 64) -> int:
         """Apply up to `limit` messages; how many jobs there were."""
-        taken, cases = self._db.transaction(lambda tx: self._take(tx, limit))
+        taken, leased = self._db.transaction(lambda tx: self._take(tx, limit))
         if not taken:
             return 0
+        cases = self._planned(leased)
         fault("inbox.before_apply")
         asked = [(case, op) for case in cases if (op := case.plan.operation) is not None]
         answers = self._execute([op for _, op in asked])
@@ -142,10 +146,10 @@ class Inbox:
         self._db.transaction(lambda tx: self._put_down(tx, cases, found))
         return taken
 
-    def _take(self, tx: Tx, limit: int) -> tuple[int, list[_Case]]:
-        """Lease jobs and plan for each; a message that is closed already is finished here."""
+    def _take(self, tx: Tx, limit: int) -> tuple[int, list[tuple[Job, InboxRow]]]:
+        """Lease jobs with their messages; one that is closed already is finished here."""
         jobs = self._jobs.claim_in(tx, [WEBHOOK_INBOUND], limit, self._owner)
-        cases: list[_Case] = []
+        found: list[tuple[Job, InboxRow]] = []
         closed: list[Job] = []
         for job in jobs:
             message = rows.find_message(tx, str(json.loads(job.payload)["event_id"]))
@@ -155,9 +159,30 @@ class Inbox:
             elif message.status != "new":
                 closed.append(job)
             else:
-                cases.append(_Case(job, message, self._plan(tx, message)))
+                found.append((job, message))
         self._jobs.finish_many_in(tx, closed)
-        return len(jobs), cases
+        return len(jobs), found
+
+    def _planned(self, found: Sequence[tuple[Job, InboxRow]]) -> list[_Case]:
+        """A plan for each. The jobs are leased by now: what fails here fails its own job only."""
+        messages = [message for _, message in found]
+        try:
+            plans = self._db.read(lambda tx: [self._plan(tx, message) for message in messages])
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            logger.exception("planning %d messages failed; now one by one", len(messages))
+            plans = [self._plan_alone(message) for message in messages]
+        return [_Case(job, message, p) for (job, message), p in zip(found, plans, strict=True)]
+
+    def _plan_alone(self, message: InboxRow) -> Plan:
+        try:
+            return self._db.read(lambda tx: self._plan(tx, message))
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            logger.exception("inbox %s cannot be planned", message.event_id)
+            return Plan(verdict=Failed(f"{type(error).__name__}: {error}"))
 
     def _plan(self, tx: Tx, message: InboxRow) -> Plan:
         news: RailNews | None
@@ -176,14 +201,14 @@ class Inbox:
             return [Answer(error=refusal) for _ in operations]
 
     def _put_down(self, tx: Tx, cases: Sequence[_Case], answers: Mapping[str, Answer]) -> None:
-        """Close the messages and finish their jobs, or plan another look."""
+        """Close the messages and finish their jobs, plan another look, or count a failure."""
         done: list[Job] = []
         for case in cases:
             answer = answers.get(case.message.event_id)
             outcome = case.plan.verdict if answer is None else _verdict(case, answer)
-            if isinstance(outcome, Later):
+            if isinstance(outcome, Later | Failed):
                 try:
-                    self._jobs.defer_in(tx, case.job, LATER_SECONDS * SECOND_US, outcome.why)
+                    self._look_again(tx, case.job, outcome)
                 except LeaseLost:  # somebody later holds it: stop quietly
                     logger.info("inbox %s is another's by now", case.message.event_id)
                 continue
@@ -192,6 +217,12 @@ class Inbox:
                 _say(case.message, outcome)
             done.append(case.job)
         self._jobs.finish_many_in(tx, done)
+
+    def _look_again(self, tx: Tx, job: Job, outcome: Later | Failed) -> None:
+        if isinstance(outcome, Later):
+            self._jobs.defer_in(tx, job, LATER_SECONDS * SECOND_US, outcome.why)
+        else:
+            self._jobs.fail_in(tx, job, outcome.why)
 
 
 def _members(body: bytes) -> dict[str, Any]:
@@ -205,11 +236,13 @@ def _members(body: bytes) -> dict[str, Any]:
     return members
 
 
-def _verdict(case: _Case, answer: Answer) -> Verdict | Later:
+def _verdict(case: _Case, answer: Answer) -> Verdict | Later | Failed:
     """What the engine's answer makes of a message."""
     error = answer.error
     if isinstance(error, LeaseLost | Unavailable):
         return Later(str(error))
+    if isinstance(error, Corrupt):  # ours: the rail has contradicted nothing
+        return Failed(str(error))
     if error is not None:
         return Verdict("contradiction", f"it cannot be booked: {error}")
     if answer.replayed and answer.unwrap().get("message_id") != case.message.message_id:

@@ -55,12 +55,19 @@ class Later:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A fault of ours, not of the message: tried again, and in the end left for somebody to see."""
+
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """An operation to run, or what to say without one. `note` goes with a success."""
 
     operation: RecordPayment | RecordCharge | RecordPayout | None = None
-    verdict: Verdict | Later | None = None
+    verdict: Verdict | Later | Failed | None = None
     note: str | None = None
 
 

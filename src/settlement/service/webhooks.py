@@ -24,12 +24,14 @@ from settlement.core.errors import (
     HookUrlRefused,
     InvalidField,
     KeyRequired,
+    Paused,
 )
 from settlement.core.ids import HookId, system_stream
 from settlement.service.deliveries import new_delivery
 from settlement.service.fresh import new_id
 from settlement.store import webhooks as rows
 from settlement.store.lease_clock import shown
+from settlement.store.pauses import Switch, read_pauses
 from settlement.store.webhooks import Hook
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ class Webhooks:
         self, caller: Principal, url: str, events: Sequence[str], secret: str | None
     ) -> dict[str, Any]:
         """Subscribe; raises EventNameUnknown, InvalidField, HookUrlRefused. No names: all."""
-        owner = _owner(caller)
+        owner = owner_of(caller)
         wanted = list(dict.fromkeys(events)) or [wire.EVERY_EVENT]
         unknown = wire.find_unknown_name(wanted)
         if unknown is not None:
@@ -136,7 +138,7 @@ class Webhooks:
 
     def listed(self, caller: Principal) -> dict[str, Any]:
         """The caller's own hooks."""
-        owner = _owner(caller)
+        owner = owner_of(caller)
 
         def look(tx: Tx) -> list[dict[str, Any]]:
             found = rows.hooks_of(tx, owner, OWNED_MAX)
@@ -148,7 +150,7 @@ class Webhooks:
         """Unsubscribe. What is being sent at this moment is waited for, within limits."""
 
         def write(tx: Tx) -> None:
-            rows.delete_hook(tx, _own(tx, caller, hook_id))
+            rows.delete_hook(tx, own_hook(tx, caller, hook_id))
 
         self._db.transaction(write)
         looks = threading.Event()  # never set: it only paces the loop
@@ -172,10 +174,10 @@ class Webhooks:
         kept = _checked_secret(secret)
 
         def write(tx: Tx) -> dict[str, Any]:
-            hook = _own(tx, caller, hook_id)
+            hook = own_hook(tx, caller, hook_id)
             until_us = tx.now_us + overlap_seconds * SECOND_US
             rows.rotate_secret(tx, hook, kept, until_us)
-            view = hook_view(_own(tx, caller, hook_id), tx.now_us)
+            view = hook_view(own_hook(tx, caller, hook_id), tx.now_us)
             until = time_text(until_us) if overlap_seconds else None
             return {**view, "previous_valid_until": until}
 
@@ -187,15 +189,18 @@ class Webhooks:
         """The latest deliveries of a hook."""
 
         def look(tx: Tx) -> dict[str, Any]:
-            _own(tx, caller, hook_id)
+            own_hook(tx, caller, hook_id)
             found = rows.deliveries_page(tx, hook_id, LISTED_MAX)
             return {"hook_id": hook_id, "deliveries": [_delivery_view(tx, row) for row in found]}
 
         return self._db.read(look)
 
     def test(self, caller: Principal, hook_id: str) -> dict[str, Any]:
-        """Send one `webhook.test` now, once; the outcome is on the hook's list of deliveries."""
-        hook, now_us = self._db.read(lambda tx: (_own(tx, caller, hook_id), tx.now_us))
+        """Send one `webhook.test` now, once; the outcome is on the hook's list of deliveries.
+
+        Raises Paused while an operator has stopped webhooks.
+        """
+        hook, now_us = self._db.read(lambda tx: _to_test(tx, caller, hook_id))
         message = wire.Message(
             event_id=new_id("evt_"),
             name=wire.TEST,
@@ -237,7 +242,7 @@ class Webhooks:
         """
 
         def write(tx: Tx) -> dict[str, Any]:
-            hook = _own(tx, caller, hook_id)
+            hook = own_hook(tx, caller, hook_id)
             rows.enable_hook(tx, hook_id)
             stream = str(system_stream(hook.owner_id))
             found = rows.events_since(tx, hook.owner_id, stream, since_log_index, REPLAY_MAX + 1)
@@ -264,17 +269,27 @@ def _name_for(wanted: Sequence[str], row: Mapping[str, Any]) -> str | None:
     return wire.find_delivered_name(wanted, row["event_type"], json.loads(row["payload"]))
 
 
-def _owner(caller: Principal) -> str:
+def owner_of(caller: Principal) -> str:
+    """The agent whose hooks these are; raises KeyRequired."""
     if caller.agent_id is None:
         raise KeyRequired()
     return caller.agent_id
 
 
-def _own(tx: Tx, caller: Principal, hook_id: str) -> Hook:
+def own_hook(tx: Tx, caller: Principal, hook_id: str) -> Hook:
+    """The caller's hook; raises HookNotFound, for another's too."""
     hook = rows.find_hook(tx, hook_id)
-    if hook is None or hook.owner_id != _owner(caller):
+    if hook is None or hook.owner_id != owner_of(caller):
         raise HookNotFound(hook_id=hook_id)
     return hook
+
+
+def _to_test(tx: Tx, caller: Principal, hook_id: str) -> tuple[Hook, int]:
+    hook = own_hook(tx, caller, hook_id)
+    stopped = read_pauses(tx).stops(Switch.WEBHOOKS.value)
+    if stopped is not None:
+        raise Paused(switch=stopped)
+    return hook, tx.now_us
 
 
 def _checked_secret(secret: str | None) -> str:

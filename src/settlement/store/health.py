@@ -31,6 +31,10 @@ class Backlog:
     unknown_effects: int
     unknown_oldest: str | None
     outbox_oldest: str | None
+    outbox_parked: int
+    inbox_open: int
+    contradictions: int
+    deliveries_due: int
     paused: tuple[str, ...]
 
 
@@ -47,6 +51,12 @@ def read_backlog(tx: Tx) -> Backlog:
         unknown_effects=unknown["found"],
         unknown_oldest=unknown["oldest"],
         outbox_oldest=oldest["timestamp"] if oldest is not None else None,
+        outbox_parked=tx.one("health_outbox_parked", limit=FIGURE_MAX)["found"],
+        inbox_open=tx.one("health_inbox_open", limit=FIGURE_MAX)["found"],
+        contradictions=tx.one("health_contradictions", limit=FIGURE_MAX)["found"],
+        deliveries_due=tx.one("health_deliveries_due", limit=FIGURE_MAX, now_us=tx.lease_us)[
+            "found"
+        ],
         paused=read_pauses(tx).on,
     )
 

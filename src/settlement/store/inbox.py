@@ -46,3 +46,8 @@ def find_message(tx: Tx, event_id: str) -> InboxRow | None:
 def close_message(tx: Tx, event_id: str, status: str, note: str | None) -> bool:
     """Say what became of a new message; False when that was said already."""
     return tx.run("inbox_close", event_id=event_id, status=status, note=note, now=tx.now) == 1
+
+
+def dismiss_message(tx: Tx, event_id: str, note: str) -> bool:
+    """Close a contradiction for good; True for the caller who did it."""
+    return tx.run("inbox_dismiss", event_id=event_id, note=note) == 1

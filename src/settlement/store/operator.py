@@ -115,6 +115,11 @@ def outbox(db: Database, state: str, limit: int) -> Listed:
     return _listed(db, "operator_outbox", state, limit)
 
 
+def inbox(db: Database, state: str, limit: int) -> Listed:
+    """The latest messages of rails in that state."""
+    return _listed(db, "operator_inbox", state, limit)
+
+
 def _listed(db: Database, query: str, state: str, limit: int) -> Listed:
     def read(tx: Tx) -> Listed:
         rows = tx.all(query, state=state, limit=limit)

@@ -218,6 +218,17 @@ def deliveries_page(tx: Tx, hook_id: str, limit: int) -> list[Row]:
     return tx.all("delivery_page", hook_id=hook_id, limit=limit)
 
 
+def summaries(tx: Tx, owner_id: str, hooks: int, latest: int) -> list[Row]:
+    """Per hook of an owner: what is owed, and how the latest deliveries went."""
+    return tx.all("delivery_summary", owner_id=owner_id, hooks=hooks, limit=latest)
+
+
+def retry(tx: Tx, hook_id: str, latest: int) -> int:
+    """Owe what has failed among the latest deliveries again, all at once; how many are due now."""
+    again = tx.run("delivery_retry", hook_id=hook_id, due_us=tx.lease_us, limit=latest, now=tx.now)
+    return again + tx.run("delivery_hasten", hook_id=hook_id, due_us=tx.lease_us, now=tx.now)
+
+
 def cancel_owed(tx: Tx, hook_id: str, reason: str) -> int:
     """Give up what is owed to a hook and not being sent right now."""
     return tx.run("delivery_cancel_owed", hook_id=hook_id, reason=reason, now=tx.now)
@@ -270,6 +281,11 @@ def record_try(tx: Tx, delivery_id: str, fence: int, recorded: Recorded) -> bool
         now=tx.now,
     )
     return changed == 1
+
+
+def put_back(tx: Tx, delivery_id: str, fence: int) -> None:
+    """Give back one that was leased and not sent; it is due as it was, and no try is used."""
+    tx.run("delivery_put_back", delivery_id=delivery_id, fence=fence, now=tx.now)
 
 
 def hand_back(tx: Tx, owner: str) -> int:

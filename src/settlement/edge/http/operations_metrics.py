@@ -29,6 +29,11 @@ _READ_AT: Final = "operations_metrics_read_at"
 DATABASE_UP: Final = Gauge("settlement_database_up", "Whether the database answered the last read")
 JOBS: Final = Gauge("settlement_jobs", "Jobs that are not done, at most 10000", ("status",))
 OUTBOX_AGE: Final = Gauge("settlement_outbox_oldest_age_seconds", "Age of the oldest message")
+OUTBOX_PARKED: Final = Gauge("settlement_outbox_parked", "Messages given up on, at most 10000")
+INBOX: Final = Gauge(
+    "settlement_inbox_messages", "Messages of rails, at most 10000 each", ("status",)
+)
+DELIVERIES: Final = Gauge("settlement_deliveries_due", "Webhook deliveries that are due")
 LOG_LAG: Final = Gauge("settlement_log_lag_seconds", "Age of the oldest event not in a tree head")
 UNKNOWN: Final = Gauge("settlement_effects_unknown", "Effects without a known outcome")
 UNKNOWN_AGE: Final = Gauge(
@@ -72,6 +77,10 @@ def _database(figures: dict[str, Any]) -> None:
     JOBS.labels("leased").set(figures["leased_jobs"])
     JOBS.labels("dead").set(figures["dead_jobs"])
     OUTBOX_AGE.set(figures["oldest_outbox_ms"] / 1000)
+    OUTBOX_PARKED.set(figures["parked_outbox"])
+    INBOX.labels("new").set(figures["unapplied_messages"])
+    INBOX.labels("contradiction").set(figures["contradictions"])
+    DELIVERIES.set(figures["due_deliveries"])
     LOG_LAG.set(figures["log_lag_ms"] / 1000)
     UNKNOWN.set(figures["unknown_effects"])
     UNKNOWN_AGE.set(figures["oldest_unknown_ms"] / 1000)

@@ -3,7 +3,7 @@
 Guarantees: a secret is a member of two answers only, those that made it.
 Does not: list every member; more may be there.
 
-Contract §2.13. Change colour: green to add, red to take away.
+Contract §2.13, §5.16. Change colour: green to add, red to take away.
 """
 
 from __future__ import annotations
@@ -71,6 +71,27 @@ class DeliveryRow(msgspec.Struct, kw_only=True):
 class Deliveries(Answer):
     hook_id: str
     deliveries: list[DeliveryRow]
+
+
+class DashboardRow(HookRow, kw_only=True):
+    pending: int
+    delivered: int
+    failed: int
+    success_percent: int | None
+    last_delivered_at: str | None
+
+
+class Dashboard(Answer):
+    webhooks: list[DashboardRow]
+    total: int
+    pending: int
+    paused: bool
+    latest_counted: int
+
+
+class HookRetried(Answer):
+    hook_id: str
+    queued: int
 
 
 class HookReplayed(Answer):

@@ -12,3 +12,7 @@ FROM inbox WHERE event_id = :event_id;
 -- name: inbox_close
 UPDATE inbox SET status = :status, note = :note, applied_at = :now
 WHERE event_id = :event_id AND status = 'new';
+
+-- name: inbox_dismiss
+UPDATE inbox SET status = 'ignored', note = :note
+WHERE event_id = :event_id AND status = 'contradiction';

@@ -23,6 +23,13 @@ FROM outbox
 WHERE status = :state
 ORDER BY seq LIMIT :limit;
 
+-- Bodies stay where they are. By the index of what is open, where that is asked for.
+-- name: operator_inbox
+SELECT event_id, source, message_id, status, note, received_at AS created_at, applied_at
+FROM inbox
+WHERE status = :state
+ORDER BY received_at DESC LIMIT :limit;
+
 -- name: operator_probe
 -- Writes what is there already: proves that a commit can be made, and changes nothing.
 UPDATE setting SET value = value WHERE name = 'recovery_epoch';

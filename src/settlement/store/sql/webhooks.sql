@@ -98,6 +98,49 @@ UPDATE delivery SET status = 'pending', lease_owner = NULL, lease_expires_us = N
   updated_at = :now
 WHERE status = 'leased' AND lease_owner = :owner;
 
+-- name: delivery_put_back
+UPDATE delivery SET status = 'pending', lease_owner = NULL, lease_expires_us = NULL,
+  updated_at = :now
+WHERE delivery_id = :delivery_id AND lease_fence = :fence AND status = 'leased';
+
+-- What came to its end without arriving is owed once more, from the first try. Looks at the latest
+-- only, or it would read a hook's whole history; a test is a look, and is not repeated.
+-- name: delivery_retry
+UPDATE delivery SET status = 'pending', tries = 0, due_us = :due_us, last_status = NULL,
+  last_error = NULL, updated_at = :now
+WHERE delivery_id IN (
+  SELECT delivery_id FROM (
+    SELECT delivery_id, status, name FROM delivery
+    WHERE hook_id = :hook_id ORDER BY delivery_id DESC LIMIT :limit) AS latest
+  WHERE status IN ('failed', 'cancelled') AND name <> 'webhook.test')
+  AND status IN ('failed', 'cancelled');
+
+-- name: delivery_hasten
+UPDATE delivery SET due_us = :due_us, updated_at = :now
+WHERE hook_id = :hook_id AND status = 'pending' AND due_us > :due_us;
+
+-- What each hook of an owner is owed, and how its latest deliveries went. Each count stops at a
+-- limit and goes by an index of the hook.
+-- name: delivery_summary
+SELECT h.hook_id,
+  (SELECT count(*) FROM (
+    SELECT 1 FROM delivery AS d WHERE d.hook_id = h.hook_id AND d.status IN ('pending', 'leased')
+    LIMIT :limit) AS owed) AS pending,
+  (SELECT count(*) FROM (
+    SELECT d.status FROM delivery AS d WHERE d.hook_id = h.hook_id
+    ORDER BY d.delivery_id DESC LIMIT :limit) AS latest
+    WHERE latest.status = 'delivered') AS delivered,
+  (SELECT count(*) FROM (
+    SELECT d.status FROM delivery AS d WHERE d.hook_id = h.hook_id
+    ORDER BY d.delivery_id DESC LIMIT :limit) AS latest
+    WHERE latest.status IN ('failed', 'cancelled')) AS failed,
+  (SELECT max(latest.updated_at) FROM (
+    SELECT d.status, d.updated_at FROM delivery AS d WHERE d.hook_id = h.hook_id
+    ORDER BY d.delivery_id DESC LIMIT :limit) AS latest
+    WHERE latest.status = 'delivered') AS last_delivered_at
+FROM hook AS h WHERE h.owner_id = :owner_id AND h.status <> 'deleted'
+ORDER BY h.hook_id LIMIT :hooks;
+
 -- name: delivery_load
 SELECT d.delivery_id, d.hook_id, d.event_id, d.stream, d.name, d.data, d.tries, d.lease_fence,
   d.created_at, e.timestamp, e.event_type, e.actor_id, e.hash, e.payload, l.log_index

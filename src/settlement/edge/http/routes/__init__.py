@@ -26,6 +26,7 @@ from settlement.edge.http.routes import (
     service,
     settle,
     verify,
+    webhook_dashboard,
     webhooks,
 )
 
@@ -50,6 +51,7 @@ ALL_ROUTES = (
     *disputes.ROUTES,
     *provider_webhooks.ROUTES,
     *webhooks.ROUTES,
+    *webhook_dashboard.ROUTES,
     *intents.ROUTES,
     *keys.ROUTES,
 )
