@@ -12,20 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-<<<<<<< HEAD
 from settlement.core.limit_rows import LimitRow
-=======
 from settlement.core.operations._common import empty_deal
->>>>>>> wt-exchange2
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
 from settlement.service.api_keys import draw_key
 from settlement.store.database import Database, open_database
-<<<<<<< HEAD
-from settlement.store.limits import lock_limits
-=======
 from settlement.store.exchange import due_intents, find_intent
->>>>>>> wt-exchange2
+from settlement.store.limits import lock_limits
 from settlement.store.loading import load_claims, load_footprint, load_needs
 from tests.store.make import LATER, NOW, Story
 from tests.support.intents import intent, plain_bid
