@@ -105,10 +105,9 @@ def approved(answers: Sequence[dict[str, Any]]) -> list[str]:
 def test_parallel_spends_never_pass_the_reserve(town: Town) -> None:
     """Four processes, each deal asked for by two of them, by the buyer and by the seller.
 
-    Catches: limits tested on a reserve that was read before the lock, a claim that two processes
-    take, money moved outside the transaction that approves. Tried with `FOR UPDATE` taken off and
-    the accounts read before the mandates: a rival's commit is met by the database's own guard, and
-    answers are faults instead of reasons.
+    Catches: a reserve that is looked at but not drawn on, a limit left out (answers become faults),
+    a claim of each caller's own. Row locks alone taken off change nothing, also tried: then the
+    database's guard refuses the overdraft, and the batch runs again and sees its rival.
     """
     half = DEALS // 2
     spends = [

@@ -117,6 +117,7 @@ def estimate(db: Database, gross_minor: int, agent_id: str | None, rules: Rules)
         volume = db.read(read)
     quote = split_fees(policy, gross_minor, asset, volume_minor=volume)
     tier = policy.tier(quote.tier)
+    named = {part.name: part.amount_minor for part in quote.components}
     return {
         "asset": asset.code,
         "gross_minor": quote.gross_minor,
@@ -134,8 +135,9 @@ def estimate(db: Database, gross_minor: int, agent_id: str | None, rules: Rules)
                 {"name": part.name, "amount_minor": part.amount_minor} for part in quote.components
             ],
         },
-        "autonomy_surcharge": {"amount_minor": 0},
-        "routing_fee": {"amount_minor": 0},
+        # Parts of the platform fee that clients look for by name; they are in its sum already.
+        "autonomy_surcharge": {"amount_minor": named.get("autonomy_surcharge", 0)},
+        "routing_fee": {"amount_minor": named.get("routing_fee", 0)},
         "total_fees_minor": quote.platform_minor + quote.protocol_minor,
         "net_payout_minor": quote.net_minor,
         "aigx_rebate_estimate_minor": 0,

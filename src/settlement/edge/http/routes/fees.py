@@ -48,7 +48,7 @@ async def fee_estimate(
     autonomy: FromQuery[str | None] = None,
 ) -> ASGIResponse:
     """All fees of an amount, before settling it; `agent_id` applies that seller's tier."""
-    del rail, autonomy  # accepted: neither costs extra under the policies there are
+    del rail, autonomy  # accepted: what a policy charges depends on neither
     if not amount:
         raise MemberMissing(field="amount")
     rules = request.services.rules
