@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from settlement.core.errors import PaymentNotAuthorized, SignatureInvalid
-from settlement.core.operations import Settle
+from settlement.core.operations import Refund, Settle
 from settlement.edge.rails.stripe import DEAL, RAIL_KEY
 from settlement.service.audit import run_audit
 from settlement.service.inbox_plan import OTHER_AMOUNT
@@ -213,6 +213,33 @@ def test_a_chargeback_names_the_deal_it_takes_from_and_alarms(
     (said,) = alarms(caplog)
     assert deal["deal_id"] in said
     assert "fraudulent" in said
+
+
+def test_a_refund_goes_to_the_payment_and_its_event_answers_it_once(
+    play: StripePlay, stripe: Stripe, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its answer is lost; the event, and the total that Stripe tells as well, change nothing twice.
+
+    Broken build: the refund's own total is taken for somebody else's, or the money goes back twice.
+    """
+    deal, seller = play.approved()
+    payment = play.paid(deal)
+    stripe.program("drop_after", match="POST /v1/refunds")
+    call = Refund(principal=seller, sent_key="back", deal_id=deal["deal_id"])
+    assert play.services.engine.execute(call).running
+    play.services.effects.step()
+    assert play.effect(deal)["state"] == "unknown"
+    events = stripe.events("refund.created", "charge.refunded")
+    assert play.hear(events) == ["applied", "ignored"]
+    play.due()
+    play.services.effects.step()
+    (refund,) = stripe.of("refund")
+    assert (refund["payment_intent"], refund["amount"]) == (payment, 10_000)
+    assert (play.effect(deal)["state"], play.effect(deal)["rail_ref"]) == (
+        "confirmed",
+        refund["id"],
+    )
+    assert alarms(caplog) == []
 
 
 def test_money_given_back_at_stripe_by_somebody_else_alarms(

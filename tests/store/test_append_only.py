@@ -29,6 +29,7 @@ APPEND_ONLY = {
     "volume_entry": "total_minor",
     "movement_rule": "kind",
     "feed_release": "epoch",
+    "statement": "tree_size",
 }
 
 
@@ -42,6 +43,11 @@ def history(books: Books) -> None:
     head = "INSERT INTO tree_head VALUES (1, :hash, 'log', :now, 'key', 'Ed25519', '')"
     node = "INSERT INTO log_node VALUES (8, 0, :hash)"
     books.raw.run([sql(entry, hash=HEX), sql(head, hash=HEX, now=NOW), sql(node, hash=HEX)])
+    statement = (
+        "INSERT INTO statement VALUES"
+        " ('stm_h', 'agent_seller', 'USD/2', '2026', '2027', 1, :hash, :now)"
+    )
+    books.raw.run([sql(statement, hash=HEX, now=NOW)])
     books.raw.run([sql("INSERT INTO feed_release VALUES ('e', :now, '{}', '{}')", now=NOW)])
     books.raw.run([insert("receipt", make.receipt("rcpt_h", "deal_h"))])
 

@@ -27,15 +27,17 @@ from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
 from settlement.cli.prove import prove_mover
+from settlement.cli.reconcile import accept_gap, reconcile
 from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
+from settlement.cli.statement import statement
 from settlement.cli.vectors import vectors
 from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "prove-mover", "export", "vectors"],
+    "Prove": ["verify", "audit", "prove-mover", "export", "statement", "vectors"],
     "Operate": [
         "doctor",
         "settings",
@@ -48,7 +50,7 @@ _GROUPS = {
         "resume",
     ],
     "Admit": ["agents", "keys"],
-    "Recover": ["backup", "recover"],
+    "Recover": ["backup", "recover", "reconcile", "accept-gap"],
 }
 
 
@@ -69,6 +71,7 @@ for _command in (
     audit,
     prove_mover,
     export,
+    statement,
     vectors,
     doctor,
     settings,
@@ -83,6 +86,8 @@ for _command in (
     keys,
     backup,
     recover,
+    reconcile,
+    accept_gap,
 ):
     app.add_command(_command)
 

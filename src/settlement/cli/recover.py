@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,11 @@ EXIT_IN_USE = 3
 @click.option("--target", metavar="URL", help="Restore there instead of into SETTLEMENT_DATABASE.")
 @click.option("--dry-run", is_flag=True, help="Check everything and tell; change nothing.")
 @click.option("--force", is_flag=True, help="Do not ask. What is checked stays the same.")
+@click.option(
+    "--lost-since",
+    metavar="TIME",
+    help="When the lost time began, if not with the backup: 2026-01-31T12:00:00Z.",
+)
 @click.option("--operator", default=None, help="Who does it; the system's user if left out.")
 @database_option
 @json_option
@@ -71,6 +77,7 @@ def recover(  # noqa: PLR0913  # one parameter per option
     target: str | None,
     dry_run: bool,
     force: bool,
+    lost_since: str | None,
     operator: str | None,
     database: str | None,
     as_json: bool,
@@ -86,7 +93,13 @@ def recover(  # noqa: PLR0913  # one parameter per option
             raise click.UsageError("nobody can be asked here: say --force, or --validate to check")
         where = settings if target is None else replace(settings, database=_url(target))
         with place_of(where.database, where.sqlite_path) as place:
-            return _restore(answer, settings, archive, place, _How(dry_run, force, operator))
+            return _restore(
+                answer,
+                settings,
+                archive,
+                place,
+                _How(dry_run, force, operator, _moment(lost_since)),
+            )
     except InUse:
         return answer.in_use()
     except BackupDamaged as damage:
@@ -96,7 +109,14 @@ def recover(  # noqa: PLR0913  # one parameter per option
 class _How:
     """What the operator said about how."""
 
-    def __init__(self, dry_run: bool, force: bool, operator: str | None) -> None:  # noqa: FBT001
+    def __init__(
+        self,
+        dry_run: bool,  # noqa: FBT001
+        force: bool,  # noqa: FBT001
+        operator: str | None,
+        lost_since: str | None,
+    ) -> None:
+        self.lost_since = lost_since
         self.dry_run, self.force = dry_run, force
         self.operator = operator_name(operator)
 
@@ -115,7 +135,7 @@ def _restore(answer: _Answer, settings: Settings, archive: Path, place: Place, h
                 abort=True,
                 err=True,
             )
-        done = install(found, place, how.operator)
+        done = install(found, place, how.operator, how.lost_since)
     return answer.installed(found, done)
 
 
@@ -128,6 +148,17 @@ def _chosen(file: Path | None, out: Path, *, latest: bool) -> Path:
     if not found:
         raise click.UsageError(f"there is no archive in {out}")
     return found[-1]
+
+
+def _moment(text: str | None) -> str | None:
+    """A time of day as rows have it."""
+    if text is None:
+        return None
+    try:
+        whole = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    except ValueError:
+        raise click.UsageError("--lost-since is no time like 2026-01-31T12:00:00Z") from None
+    return whole.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _url(target: str) -> str:

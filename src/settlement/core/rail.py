@@ -12,7 +12,10 @@ Spec §6.4. Change colour: red.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +33,27 @@ class RailRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RailAnswer:
-    """A proven outcome. `code` is the rail's word for a refusal."""
+    """A proven outcome. `code` is the rail's word for a refusal; asset and amount are what the rail
+    says it moved, where it says so."""
 
     state: Literal["confirmed", "refused"]
     rail_ref: str | None = None
     code: str | None = None
+    asset: str | None = None
+    amount_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RailRecord:
+    """One thing that a rail's own list holds, as the rail has it."""
+
+    kind: str  # EffectKind
+    state: Literal["confirmed", "refused"]
+    asset: str
+    amount_minor: int
+    rail_ref: str | None
+    obligation_key: str | None  # as it was sent
+    deal_id: str | None
 
 
 class RailSilent(Exception):
@@ -72,4 +91,13 @@ class Rail(Protocol):
 
         destination: as it was sent, for rails that look things up by where they went.
         """
+        ...
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A rail that can also list what it was ever asked for, ours or not in our books."""
+
+    def known(self, since_us: int) -> Iterable[RailRecord]:
+        """All of it since then, and perhaps some from before. Raises RailSilent."""
         ...

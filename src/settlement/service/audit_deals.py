@@ -1,4 +1,4 @@
-"""Audit of deals: settlements, fees, splits, payees, the legal path (checks 16 to 25, 35, 36).
+"""Audit of deals: settlements, fees, splits, payees, the legal path (checks 16 to 25, 35).
 
 Guarantees: fees are computed anew from the policy named and the volume pinned, splits anew from
 the shares; the path of a deal is replayed from its events and compared with its row.
@@ -173,6 +173,5 @@ CHECKS: Final = (
         needs="dispute",
     ),
     not_yet(35, "nothing is booked in a closed period", "there are no accounting periods yet"),
-    not_yet(36, "a statement remade at its head is identical", "there are no statements yet"),
     not_yet(44, "bonds follow their rule", "there are no bonds yet"),
 )

@@ -28,6 +28,7 @@ from settlement.faults import fault
 from settlement.service.fresh import new_id
 from settlement.store import webhooks as rows
 from settlement.store.pauses import Switch, read_pauses
+from settlement.store.recovery import read_recovery
 from settlement.store.webhooks import Hook, Leased, NewDelivery, Recorded
 
 if TYPE_CHECKING:
@@ -211,7 +212,11 @@ def is_paused(tx: Tx) -> bool:
 
 
 def _may_send(tx: Tx) -> bool:
-    return rows.any_due(tx) and not is_paused(tx)
+    """Something is due, no operator has stopped it, and no recovery holds it: what that holds may
+    have been delivered already."""
+    if not rows.any_due(tx) or is_paused(tx):
+        return False
+    return not read_recovery(tx).deliveries_held
 
 
 def message_of(one: Leased) -> wire.Message:

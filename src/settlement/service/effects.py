@@ -9,6 +9,8 @@ keys is asked before every resend. A send that its process overslept is not made
 forgotten by then what another worker sent. An answer is recorded only under the fence of the job's
 lease. Whatever is no proof is unknown, and is asked about without end.
 A new effect whose switch is paused is not sent; its job looks again later, and uses no attempt.
+After a recovery nothing is sent before it was reconciled, and from then on a rail is asked before
+it is sent anything: it may have been sent it in the time that was lost.
 Does not: move money (the `RECORDERS` do), or use an attempt for silence.
 
 Spec §6.4, §17.3. Change colour: red.
@@ -37,6 +39,7 @@ from settlement.service.jobs import EFFECT
 from settlement.service.pauses import EFFECT_SWITCH, LOOK_AGAIN_SECONDS
 from settlement.store import effects as rows
 from settlement.store.pauses import read_pauses
+from settlement.store.recovery import read_recovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +80,8 @@ class _Case:
     marked_ns: int = 0  # this process's clock before the mark that allows sending
     outcome: RailOutcome = _UNKNOWN
     denied: bool = False  # the rail says it knows no such request
+    ask_first: bool = False  # it may have been sent in a time that was lost
+    denial_counts: bool = True  # so long ago that the rail would know by now
 
     @property
     def fence(self) -> int:
@@ -146,7 +151,7 @@ class EffectRunner:
                 final.append(job)
             else:
                 cases.append(_case(job, effect, self._rails[effect.rail]))
-        cases = self._hold_paused(tx, cases)
+        cases = self._hold_back(tx, cases)
         to_send = [(c.effect, c.fence) for c in cases if not _open(c)]
         to_ask = [(c.effect, c.fence) for c in cases if _open(c)]
         marked = rows.mark_sent(tx, to_send) + rows.mark_asked(tx, to_ask)
@@ -154,25 +159,34 @@ class EffectRunner:
         self._jobs.finish_many_in(tx, final)
         return len(jobs), cases, tx.now_us
 
-    def _hold_paused(self, tx: Tx, cases: Sequence[_Case]) -> list[_Case]:
-        """Put down what would be sent while its switch is paused; asking goes on."""
+    def _hold_back(self, tx: Tx, cases: Sequence[_Case]) -> list[_Case]:
+        """Put down what would be sent while its switch is paused, or a recovery is not reconciled;
+        asking goes on."""
         if all(_open(case) for case in cases):
             return list(cases)
-        pauses = read_pauses(tx)
-        if not pauses.on:
-            return list(cases)
+        pauses, recovery = read_pauses(tx), read_recovery(tx)
         go_on: list[_Case] = []
-        held: list[_Case] = []
+        held: dict[str, list[_Case]] = {"paused": [], "recovery_parked": []}
         for case in cases:
             stopped = None if _open(case) else pauses.stops(EFFECT_SWITCH[case.effect.kind])
-            if stopped is None:
-                go_on.append(case)
+            if stopped is not None:
+                held["paused"].append(case)
+                self._look_again(tx, case, f"paused: {stopped}")
+            elif recovery.parked and not _open(case):
+                held["recovery_parked"].append(case)
+                self._look_again(tx, case, "parked: recovered from a backup, not reconciled yet")
             else:
-                held.append(case)
-                delay_us = LOOK_AGAIN_SECONDS * SECOND_US
-                self._jobs.defer_in(tx, case.job, delay_us, f"paused: {stopped}")
-        rows.mark_paused(tx, [case.effect for case in held], LOOK_AGAIN_SECONDS)
+                case.ask_first = recovery.asks_first
+                lag_seconds = case.rail.lookup_lag_seconds
+                case.denial_counts = recovery.settled_for(tx.now_us, lag_seconds)
+                go_on.append(case)
+        for why, waiting in held.items():
+            effects = [case.effect for case in waiting]
+            rows.mark_waiting(tx, effects, why, LOOK_AGAIN_SECONDS)
         return go_on
+
+    def _look_again(self, tx: Tx, case: _Case, why: str) -> None:
+        self._jobs.defer_in(tx, case.job, LOOK_AGAIN_SECONDS * SECOND_US, why)
 
     # --- call ------------------------------------------------------------------------------------
 
@@ -199,6 +213,8 @@ class EffectRunner:
 
         def mark(tx: Tx) -> set[str]:
             pauses = read_pauses(tx)  # sending anew is sending: what is paused is asked about only
+            if read_recovery(tx).parked:
+                return set()
             free = [c for c in denied if pauses.stops(EFFECT_SWITCH[c.effect.kind]) is None]
             return rows.mark_sent_again(tx, [(case.effect, case.fence) for case in free])
 
@@ -264,9 +280,16 @@ def _open(case: _Case) -> bool:
 def _send_or_ask(case: _Case) -> None:
     if _open(case):
         _ask(case)
-    else:
-        case.effect = replace(case.effect, state=EffectState.SENT)
-        _send(case)
+        return
+    case.effect = replace(case.effect, state=EffectState.SENT)
+    if case.ask_first:
+        _ask(case)
+        if case.settled or not case.denied:
+            return  # it was done in the time that was lost, or nobody can say
+        case.denied = False  # it is ours to send, once, and not again below
+        if not case.denial_counts:
+            return
+    _send(case)
 
 
 def _send(case: _Case) -> None:
@@ -317,7 +340,18 @@ def _hear(case: _Case, call: Callable[[], RailAnswer | None]) -> None:
         case.denied = True
         return
     case.denied = False
+    if not _is_ours(answer, case.effect):
+        logger.error("effect %s: the rail knows its key for other money", case.effect.effect_id)
+        return
     case.outcome = RailOutcome(state=answer.state, rail_ref=answer.rail_ref, code=answer.code)
+
+
+def _is_ours(answer: RailAnswer, effect: Effect) -> bool:
+    """A rail that names the money it moved names ours. After a recovery a deal may have been
+    approved anew for another amount, and its obligation has the name of the one before."""
+    if answer.amount_minor is None:
+        return True
+    return (answer.amount_minor, answer.asset) == (effect.amount_minor, effect.asset)
 
 
 def _record_of(case: _Case) -> RecordCharge | RecordPayout | RecordRefund:

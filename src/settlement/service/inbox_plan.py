@@ -13,12 +13,19 @@ Spec §10.1. Change colour: red.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from settlement.core.obligations import rail_key
-from settlement.core.operations import RailOutcome, RecordCharge, RecordPayment, RecordPayout
+from settlement.core.operations import (
+    RailOutcome,
+    RecordCharge,
+    RecordPayment,
+    RecordPayout,
+    RecordRefund,
+)
 from settlement.core.principal import SYSTEM
 from settlement.core.rows import EffectKind, EffectState
+from settlement.service.effects import RECORDERS
 from settlement.store import deals as deal_rows
 from settlement.store.claims import claims_of_key
 
@@ -33,11 +40,6 @@ if TYPE_CHECKING:
 OTHER_AMOUNT = "the amount is not the deal's; it stays in escrow"
 _ANSWERABLE = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 _OPEN = _ANSWERABLE | {EffectState.PLANNED}
-#: Who records what a message says of an effect.
-_RECORDS: Final[dict[EffectKind, type[RecordCharge | RecordPayout]]] = {
-    EffectKind.CHARGE: RecordCharge,
-    EffectKind.PAYOUT: RecordPayout,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Failed:
 class Plan:
     """An operation to run, or what to say without one. `note` goes with a success."""
 
-    operation: RecordPayment | RecordCharge | RecordPayout | None = None
+    operation: RecordPayment | RecordCharge | RecordPayout | RecordRefund | None = None
     verdict: Verdict | Later | Failed | None = None
     note: str | None = None
 
@@ -116,7 +118,7 @@ def _about_effect(effect: Effect, news: RailNews) -> Plan:
         return Plan(verdict=Verdict("ignored", f"{what} is yet to be sent"))
     if effect.state not in _ANSWERABLE:
         return _about_answered(effect, news, what)
-    operation = _RECORDS.get(effect.kind)
+    operation = RECORDERS.get(effect.kind)
     if operation is None:
         # Its own job asks within minutes and hears the same.
         return Plan(verdict=Verdict("ignored", f"{what} is asked about by its job"))

@@ -31,15 +31,18 @@ if TYPE_CHECKING:
 STREAM: Final = system_stream("recovery")
 
 
-def mark_recovered(tx: Tx, manifest: Manifest, *, epoch: int, operator: str) -> None:
+def mark_recovered(
+    tx: Tx, manifest: Manifest, *, epoch: int, lost_since: str | None, operator: str
+) -> None:
     """Mark freshly restored rows: what happened after the backup is lost, and may have happened."""
-    rows.begin_epoch(tx, epoch, manifest.created_at)
+    since = lost_since or manifest.created_at
+    rows.begin_epoch(tx, epoch, since)
     rows.void_holds(tx, epoch)
     record(
         tx,
         "RECOVERED",
         operator,
-        lost_since=manifest.created_at,
+        lost_since=since,
         content_hash=manifest.content_hash,
         tree_size=manifest.tree_size,
     )

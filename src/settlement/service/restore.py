@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from settlement.core.archive import MANIFEST, Manifest
 from settlement.core.clock import parse_time, time_text
-from settlement.core.errors import BackupDamaged
+from settlement.core.errors import BackupDamaged, StoreCorrupt
 from settlement.faults import fault
 from settlement.service.archive import Reader
 from settlement.service.audit import AuditReport, run_audit
@@ -129,7 +129,6 @@ def checked(
         manifest, signature = _load(archive, scratch, keys, progress)
         db = SqliteDatabase(str(scratch), _Then(parse_time(manifest.created_at)))
         try:
-            db.migrate()
             context = AuditContext(public_keys=dict(keys), verify=verify_ed25519)
             report = run_audit(db, context)
         finally:
@@ -145,16 +144,22 @@ def checked(
 
 
 def install(
-    found: Checked, place: Place, operator: str, turned: Callable[[int], None] = lambda _rows: None
+    found: Checked,
+    place: Place,
+    operator: str,
+    lost_since: str | None = None,
+    turned: Callable[[int], None] = lambda _rows: None,
 ) -> Installed:
-    """Put checked rows in their place, marked as recovered. The place is held by the caller."""
+    """Put checked rows in their place, marked as recovered. The place is held by the caller.
+
+    `lost_since`: when what is lost began, if the backup is of a database that was itself restored.
+    """
     # Above what was there, too: the same backup may be restored twice, and the fences of the
     # first time are out in the world.
     epoch = max(found.manifest.recovery_epoch, place.old_epoch() or 0) + 1
 
-    def finish(tx: Tx, kind: str) -> None:
-        _check_copied(tx, kind, found)
-        mark_recovered(tx, found.manifest, epoch=epoch, operator=operator)
+    def finish(tx: Tx) -> None:
+        mark_recovered(tx, found.manifest, epoch=epoch, lost_since=lost_since, operator=operator)
 
     stamp = time_text(SystemClock().now_us())
     aside = "before_" + "".join(mark for mark in stamp.lower() if mark.isalnum())
@@ -162,19 +167,24 @@ def install(
         path=found.scratch,
         open=lambda: SqliteDatabase(str(found.scratch), SystemClock()),
         finish=finish,
+        compare=_compare_places,
         turned=turned,
     )
     return Installed(epoch=epoch, kept=place.install(restored, aside))
 
 
-def _check_copied(tx: Tx, kind: str, found: Checked) -> None:
-    """What stands in the new place is what was checked: read it back there."""
-    if kind == "sqlite" or found.manifest.schema != len(migrations_of(kind)):
-        # The scratch itself was read back already; and rows of an older release have changed
-        # with the migrations, after which the audit has read them.
-        return
-    files = file_entries(Copier(tx, kind), found.manifest.schema)
-    _compare(found.archive, found.manifest, files == found.manifest.files, "the rows")
+def _compare_places(scratch: Tx, there: Tx, kind: str) -> None:
+    """What stands in the new place is what was checked: read both."""
+    if file_entries(Copier(scratch, "sqlite"), 0) != file_entries(Copier(there, kind), 0):
+        raise StoreCorrupt(where="the restored database", reason="it reads back as other rows")
+
+
+def _migrate(scratch: Path) -> None:
+    db = SqliteDatabase(str(scratch), SystemClock())
+    try:
+        db.migrate()
+    finally:
+        db.close()
 
 
 def _compare(archive: Path, manifest: Manifest, same: object, what: str) -> None:
@@ -210,6 +220,8 @@ def _load(
     log = (figures.tree_size, figures.root_hash)
     _compare(archive, manifest, log == (manifest.tree_size, manifest.root_hash), "the log")
     _compare(archive, manifest, figures.recovery_epoch == manifest.recovery_epoch, "the epoch")
+    # Rows of an older release take the way of every other database of that release.
+    _migrate(scratch)
     return manifest, signature
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from settlement.store.database import Row, Tx
 
 PAGE_ROWS: Final = 1_000
+T = TypeVar("T")
 
 
 class AuditReader:
@@ -59,6 +60,10 @@ class AuditReader:
                 break
             after = {name: rows[-1][name] for name in start}
         self._digests[query] = digest.hexdigest()
+
+    def on_snapshot(self, read: Callable[[Tx], T]) -> T:
+        """What another part reads, on the same snapshot."""
+        return read(self._tx)
 
     def input_hash(self) -> str:
         """A digest of everything streamed to its end, and of the size of every table."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: Tables that are not copied, each with the reason.
 LEFT_OUT: Final[Mapping[str, str]] = {
     "schema_migration": "checksums of this database's own files; the manifest names the schema",
+    "_litestream_lock": "the log shipper's own, in the file it ships",
+    "_litestream_seq": "the log shipper's own, in the file it ships",
 }
 _NAMES: Final = re.compile(r"[a-z_][a-z0-9_]*(, [a-z_][a-z0-9_]*)*|\?(, \?)*")
 _KINDS: Final = frozenset({"whole", "text", "bytes"})

@@ -61,12 +61,12 @@ def mark_sent_again(tx: Tx, marks: Sequence[Mark]) -> set[str]:
     return {row["effect_id"] for row in rows}
 
 
-def mark_paused(tx: Tx, effects: Sequence[Effect], look_again_seconds: int) -> None:
-    """Let the payouts behind these say that they wait for a pause to end."""
+def mark_waiting(tx: Tx, effects: Sequence[Effect], why: str, look_again_seconds: int) -> None:
+    """Let the payouts behind these say what they wait for: `paused` or `recovery_parked`."""
     payouts = [effect.payout_id for effect in effects if effect.payout_id is not None]
     if payouts:
         again = time_text(tx.now_us + look_again_seconds * SECOND_US)
-        tx.run("payout_mark_paused", ids=payouts, next_check_at=again, now=tx.now)
+        tx.run("payout_mark_waiting", ids=payouts, waiting_for=why, next_check_at=again, now=tx.now)
 
 
 def find_refusal(tx: Tx, deal_id: str, operation: str, key: str) -> Refusal | None:

@@ -75,8 +75,8 @@ def void_holds(tx: Tx, epoch: int) -> None:
     """Take every lease from its holder, and doubt every effect that was sent."""
     fence = epoch * EPOCH_FENCES
     tx.run("recovery_void_leases", fence=fence)
-    tx.run("recovery_void_jobs", fence=fence, now=tx.now, now_us=tx.now_us)
-    tx.run("recovery_void_deliveries", fence=fence, now=tx.now, now_us=tx.now_us)
+    tx.run("recovery_void_jobs", fence=fence, now=tx.now, now_us=tx.lease_us)
+    tx.run("recovery_void_deliveries", fence=fence, now=tx.now, now_us=tx.lease_us)
     tx.run("recovery_doubt_effects", now=tx.now)
     tx.run("recovery_doubt_payouts", now=tx.now)
     tx.run("recovery_park_payouts", now=tx.now)
@@ -87,7 +87,7 @@ def unpark(tx: Tx) -> bool:
     if not tx.run("recovery_unset", name=_PARKED):
         return False
     tx.run("recovery_free_payouts", now=tx.now)
-    tx.run("recovery_wake_jobs", now_us=tx.now_us)
+    tx.run("recovery_wake_jobs", now_us=tx.lease_us)
     return True
 
 

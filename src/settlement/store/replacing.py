@@ -69,7 +69,8 @@ class Restored:
 
     path: Path
     open: Callable[[], Database]
-    finish: Callable[[Tx, str], None]
+    finish: Callable[[Tx], None]
+    compare: Callable[[Tx, Tx, str], None]
     turned: Callable[[int], None] = lambda _rows: None
 
 
@@ -121,7 +122,7 @@ class SqlitePlace:
         """Give the restored file the name of the old one."""
         db = restored.open()
         try:
-            db.transaction(lambda tx: restored.finish(tx, self.kind))
+            db.transaction(restored.finish)
         finally:
             db.close()
         # Opened and closed alone, a file takes in its write-ahead log: it is whole without it.
@@ -203,19 +204,19 @@ class PostgresPlace:
         apply_migrations(tx, self.kind)
         source = restored.open()
         try:
-            source.read(
-                lambda scratch: Copier(tx, self.kind).copy_from(
-                    Copier(scratch, "sqlite"), restored.turned
-                )
-            )
+            source.read(lambda scratch: self._take(tx, scratch, restored))
         finally:
             source.close()
-        restored.finish(tx, self.kind)
+        restored.finish(tx)
         tx.check()
         fault("recover.before_swap")
         connection.execute(b"COMMIT", prepare=False)
         fault("recover.after_swap")
         return kept
+
+    def _take(self, tx: PostgresTx, scratch: Tx, restored: Restored) -> None:
+        Copier(tx, self.kind).copy_from(Copier(scratch, "sqlite"), restored.turned)
+        restored.compare(scratch, tx, self.kind)
 
     @property
     def _open(self) -> psycopg.Connection[Any]:

@@ -9,6 +9,22 @@ Change colour: green.
 
 from __future__ import annotations
 
-from settlement.core.rail import Rail, RailAnswer, RailKeyReused, RailRequest, RailSilent
+from settlement.core.rail import (
+    Listing,
+    Rail,
+    RailAnswer,
+    RailKeyReused,
+    RailRecord,
+    RailRequest,
+    RailSilent,
+)
 
-__all__ = ["Rail", "RailAnswer", "RailKeyReused", "RailRequest", "RailSilent"]
+__all__ = [
+    "Listing",
+    "Rail",
+    "RailAnswer",
+    "RailKeyReused",
+    "RailRecord",
+    "RailRequest",
+    "RailSilent",
+]

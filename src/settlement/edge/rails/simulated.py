@@ -19,7 +19,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.canonical import framed_hash
-from settlement.edge.rails.base import RailAnswer, RailKeyReused, RailRequest, RailSilent
+from settlement.edge.rails.base import (
+    RailAnswer,
+    RailKeyReused,
+    RailRecord,
+    RailRequest,
+    RailSilent,
+)
 from settlement.edge.rails.book import Book
 
 if TYPE_CHECKING:
@@ -142,6 +148,13 @@ class SimulatedRail:
             raise RailKeyReused(f"{rail_key} was used for {known.obligation_key}")
         return _answer(known)
 
+    def known(self, since_us: int) -> list[RailRecord]:
+        """All that the book holds: it keeps no times, so all of it may be since then."""
+        del since_us
+        with self._book.exclusive() as lines:
+            self._learn(lines)
+            return [_record(entry) for entry in self._known.values()]
+
     # --- what tests and audits call --------------------------------------------------------------
 
     def program(self, behaviours: Sequence[Behaviour]) -> None:
@@ -217,6 +230,23 @@ def _terms(request: RailRequest) -> tuple[str, str, int]:
 
 
 def _answer(entry: RailEntry) -> RailAnswer:
-    if entry.state == "charged":
-        return RailAnswer(state="confirmed", rail_ref=entry.rail_ref)
-    return RailAnswer(state="refused", rail_ref=entry.rail_ref, code=DECLINE_CODE)
+    done = entry.state == "charged"
+    return RailAnswer(
+        state="confirmed" if done else "refused",
+        rail_ref=entry.rail_ref,
+        code=None if done else DECLINE_CODE,
+        asset=entry.asset,
+        amount_minor=entry.amount_minor,
+    )
+
+
+def _record(entry: RailEntry) -> RailRecord:
+    return RailRecord(
+        kind=entry.kind,
+        state="confirmed" if entry.state == "charged" else "refused",
+        asset=entry.asset,
+        amount_minor=entry.amount_minor,
+        rail_ref=entry.rail_ref,
+        obligation_key=entry.obligation_key,
+        deal_id=entry.deal_id,
+    )

@@ -18,6 +18,7 @@ UNION ALL SELECT 'outbox', count(*) FROM outbox
 UNION ALL SELECT 'payout', count(*) FROM payout
 UNION ALL SELECT 'receipt', count(*) FROM receipt
 UNION ALL SELECT 'settlement', count(*) FROM settlement
+UNION ALL SELECT 'statement', count(*) FROM statement
 UNION ALL SELECT 'transfer', count(*) FROM transfer
 UNION ALL SELECT 'tree_head', count(*) FROM tree_head
 UNION ALL SELECT 'hold', count(*) FROM transfer WHERE phase = 'hold'

@@ -22,12 +22,12 @@ RETURNING effect_id;
 
 -- name: payout_mark_state
 UPDATE payout SET state = :state, updated_at = :now,
-  waiting_for = CASE WHEN waiting_for = 'paused' THEN 'effect_open' ELSE waiting_for END,
-  waiting_since = CASE WHEN waiting_for = 'paused' THEN :now ELSE waiting_since END,
-  next_check_at = CASE WHEN waiting_for = 'paused' THEN NULL ELSE next_check_at END
+  waiting_for = CASE WHEN waiting_for IN ('paused', 'recovery_parked') THEN 'effect_open' ELSE waiting_for END,
+  waiting_since = CASE WHEN waiting_for IN ('paused', 'recovery_parked') THEN :now ELSE waiting_since END,
+  next_check_at = CASE WHEN waiting_for IN ('paused', 'recovery_parked') THEN NULL ELSE next_check_at END
 WHERE payout_id IN (SELECT value FROM json_each(:ids)) AND state IN ('planned', 'sent', 'unknown');
 
--- name: payout_mark_paused
-UPDATE payout SET waiting_for = 'paused', next_check_at = :next_check_at, updated_at = :now,
-  waiting_since = CASE WHEN waiting_for = 'paused' THEN waiting_since ELSE :now END
+-- name: payout_mark_waiting
+UPDATE payout SET waiting_for = :waiting_for, next_check_at = :next_check_at, updated_at = :now,
+  waiting_since = CASE WHEN waiting_for = :waiting_for THEN waiting_since ELSE :now END
 WHERE payout_id IN (SELECT value FROM json_each(:ids)) AND state = 'planned';

@@ -49,7 +49,7 @@ UPDATE job SET run_at_us = :now_us WHERE status = 'retry' AND last_error LIKE 'p
   AND run_at_us > :now_us;
 
 -- name: recovery_open_effects
-SELECT effect_id, obligation_key, kind, deal_id, rail, asset, amount_minor, state, payout_id
+SELECT effect_id, obligation_key, kind, rail, asset, amount_minor, state, destination
 FROM effect WHERE state IN ('planned', 'sent', 'unknown') AND effect_id > :after
 ORDER BY effect_id LIMIT :limit;
 
