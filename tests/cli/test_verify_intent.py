@@ -90,3 +90,36 @@ def test_an_id_is_looked_up_in_the_database(
 @pytest.mark.parametrize("words", [("verify", "deal", "x"), ("verify", "intent", "absent.json")])
 def test_what_cannot_be_read_is_2(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert run(tmp_path, *words, "--json").code == 2
+
+
+def test_a_restored_intent_opens_with_the_key_it_was_sealed_under(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Catches a backup that leaves out bids, or tables that cannot be loaded one by one."""
+    with house(tmp_path, database_url) as services:
+        services.sequencer.check_checkpoint()
+        play = Play(services)
+        buyer, seller = play.agent("buyer"), play.agent("seller")
+        done, still_open = play.intent(buyer), play.intent(buyer)
+        for made in (done, still_open):
+            play.bid(made, seller, 8_000)
+        play.close(done, buyer)
+        play.work()
+        play.sign()
+    settings = {
+        "SETTLEMENT_DATABASE": database_url,
+        "SETTLEMENT_SIGNING_KEY_FILE": str(tmp_path / "keys" / "log_signing.key"),
+        "SETTLEMENT_CHECKPOINT_FILE": str(tmp_path / "checkpoint.json"),
+        "SETTLEMENT_RAIL_DIR": str(tmp_path / "rail"),
+    }
+    kept = run(tmp_path, "backup", "--out", str(tmp_path / "kept"), **settings)
+    assert kept.code == 0, kept
+    (archive,) = (tmp_path / "kept").glob("*.tar.gz")
+    target = f"sqlite:///{tmp_path / 'restored.db'}"
+    words = ("recover", "--file", str(archive), "--force", "--target", target)
+    restored = run(tmp_path, *words, **settings)
+    assert restored.code == 0, restored
+    with house(tmp_path, target) as services:
+        play = Play(services)
+        for made in (done, still_open):
+            assert play.close(made, buyer)["winner"]["price_usd_minor"] == 8_000

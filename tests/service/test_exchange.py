@@ -13,8 +13,10 @@ import pytest
 
 from settlement.config import ConfigError
 from settlement.core.auction import SLA_UNKNOWN
-from settlement.core.errors import IntentClosed, Paused, SealKeyMissing
+from settlement.core.errors import IntentClosed, IntentNotFound, Paused, SealKeyMissing
 from settlement.core.intent_rows import BidReveal
+from settlement.core.operations import Cancel
+from settlement.service.audit import run_audit
 from settlement.service.exchange import DUE_BATCH, recompute
 from settlement.service.pauses import change
 from settlement.store.database import ConstraintViolated
@@ -107,6 +109,29 @@ def test_a_bid_at_the_closing_time_is_refused_before_anybody_closes(
     with pytest.raises(IntentClosed):
         play.bid(made, seller, 8_000)
     assert services.exchange.view(made["intent_id"], seller)["status"] == "closing"
+
+
+def test_cancelling_the_deal_ends_the_intent_and_opens_nothing(
+    played: tuple[Services, Timed],
+) -> None:
+    """Catches a loop that looks at a cancelled intent for ever, and one that reveals its bids."""
+    services, play = played
+    buyer, seller = play.agent("buyer"), play.agent("seller")
+    made = play.intent(buyer)
+    play.bid(made, seller, 8_000)
+    cancel = Cancel(principal=buyer, deal_id=made["deal_id"])
+    assert services.engine.execute(cancel).unwrap()["status"] == "cancelled"
+    assert services.exchange.view(made["intent_id"], seller)["status"] == "cancelled"
+    with pytest.raises(IntentClosed):
+        play.bid(made, seller, 7_000)
+    pass_time(services, play)
+    assert services.exchange.step() == 1
+    assert services.exchange.step() == 0
+    assert stored(services, made["intent_id"]).state == "cancelled"
+    with pytest.raises(IntentNotFound):
+        services.exchange.reveal(made["intent_id"], buyer)
+    if play.clock is not None:  # elsewhere the test has moved times by hand
+        assert run_audit(services.db).failed() == []
 
 
 def test_an_intent_that_cannot_be_opened_holds_up_no_other(
