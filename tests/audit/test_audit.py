@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.audit.conftest import History
 
 #: Checks whose part of the system does not exist yet, or which nothing here can feed.
-WITHOUT_DATA = {9, 14, 32, 35, 36, 44, 45, 47}
+WITHOUT_DATA = {9, 32, 35, 36, 44, 45, 47}
 #: Clean histories have no expiring holds; a planted one does.
 ONLY_PLANTED = {14}
 
