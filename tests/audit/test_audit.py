@@ -10,13 +10,13 @@ import pytest
 from settlement.service.audit import CHECKS, Status
 from tests.audit import plants, plants_exchange
 from tests.audit.conftest import plant_sqlite
-from tests.audit.plants import Plant
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from settlement.service.audit import AuditReport
     from tests.audit.conftest import History
+    from tests.audit.plants import Plant
 
 PLANTS = (*plants.PLANTS, *plants_exchange.PLANTS)
 #: Checks whose part of the system does not exist yet, or which nothing here can feed.
