@@ -76,6 +76,8 @@ def house(
         "SETTLEMENT_SIGNING_KEY_FILE": str(directory / "keys" / "log_signing.key"),
         "SETTLEMENT_CHECKPOINT_FILE": str(directory / "checkpoint.json"),
         "SETTLEMENT_RAIL_DIR": str(directory / "rail"),
+        "SETTLEMENT_BACKUP_DIR": str(directory / "backups"),
+        "SETTLEMENT_AUDIT_FILE": str(directory / "audit.json"),
         **settings,
     }
     db = open_database(database)
