@@ -15,7 +15,7 @@ from settlement.core.canonical import load_json, sha256_hex
 from settlement.core.clock import DAY_US, time_text
 from settlement.core.errors import CanonicalForm
 from settlement.core.hashes import fingerprint, idempotency_key
-from settlement.service.audit_base import Check, Skip, by_query, not_yet
+from settlement.service.audit_base import Check, Skip, by_query
 
 if TYPE_CHECKING:
     from settlement.service.audit_base import AuditContext, Outcome
@@ -102,7 +102,4 @@ CHECKS: Final = (
         run=by_query("audit_outbox_invented", "audit_outbox_missing"),
         needs="event",
     ),
-    not_yet(41, "no price left before the close", "there are no sealed bids yet"),
-    not_yet(42, "reveals match their commitments", "there are no sealed bids yet"),
-    not_yet(43, "the winner recomputes", "there are no awards yet"),
 )
