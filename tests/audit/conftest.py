@@ -104,6 +104,22 @@ def _play_refused(play: Play, by: _Players) -> dict[str, Any]:
     return deal
 
 
+def _play_back(play: Play, by: _Players) -> dict[str, dict[str, Any]]:
+    """Money that went back: in part and by a refund under way, and by rulings early and late."""
+    names = ("refunded", "disputed", "ruled")
+    made = {name: play.proof(by.seller, 8_000) for name in names}
+    for name, deal in made.items():
+        play.go(deal, by.buyer)
+        play.settle(deal, by.seller)
+        play.work()
+        if name != "refunded":
+            play.dispute(deal, by.buyer)
+    play.refund(made["refunded"], by.seller, 3_000)
+    play.rule(made["ruled"], 250_000)
+    play.work()
+    return made
+
+
 def _play_mandates(play: Play, by: _Players) -> dict[str, Any]:
     """The seller buys with what it earned: one deal by a reserve, one too dear, and the end."""
     mandate = play.mandate(by.seller, reserve_minor=9_000)
@@ -130,6 +146,7 @@ def play_history(directory: Path, url: str, clock: SteppingClock | None) -> Hist
         play.sign()
         if clock is not None:
             clock.advance(2)
+        deals |= _play_back(play, by)
         deals["split"] = _play_split(play, by)
         deals["mandated"] = _play_mandates(play, by)
         deals["refused"] = _play_refused(play, by)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from tests.audit.conftest import History
 
 #: Checks whose part of the system does not exist yet, or which nothing here can feed.
-WITHOUT_DATA = {9, 25, 32, 35, 36, 41, 42, 43, 44, 45, 47}
-#: Clean histories have no expiring holds and no reversals; a planted one does.
-ONLY_PLANTED = {14, 27}
+WITHOUT_DATA = {9, 32, 35, 36, 41, 42, 43, 44, 45, 47}
+#: Clean histories have no expiring holds; a planted one does.
+ONLY_PLANTED = {14}
 
 
 def statuses(report: AuditReport) -> dict[int, Status]:

@@ -202,17 +202,18 @@ def test_a_confirmed_transfer_that_comes_back_contradicts_and_moves_nothing(
 def test_a_chargeback_names_the_deal_it_takes_from_and_alarms(
     play: StripePlay, stripe: Stripe, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Stripe's dispute names the payment only. Broken build: nobody is told, and the money is paid
+    """Stripe's dispute names the payment only. Broken build: nobody is told, or the money is paid
     out when it has gone."""
     deal, _ = play.settled()
     payment = stripe.of("payment_intent")[0]["id"]
     dispute = {"id": "dp_1", "payment_intent": payment, "charge": "ch_1", "amount": 10_000}
     members = dispute | {"currency": "usd", "reason": "fraudulent", "metadata": {}}
     stripe.control("tell", type="charge.dispute.created", object=members)
-    assert play.hear(stripe.events("charge.dispute.created")) == ["contradiction"]
+    assert play.hear(stripe.events("charge.dispute.created")) == ["applied"]
     (said,) = alarms(caplog)
     assert deal["deal_id"] in said
     assert "fraudulent" in said
+    assert sum(minor for _, minor in play.transfers(deal, "chargeback")) == 10_000
 
 
 def test_a_refund_goes_to_the_payment_and_its_event_answers_it_once(

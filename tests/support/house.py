@@ -20,10 +20,12 @@ from settlement.core.operations import (
     AutoGo,
     CreateMandate,
     Go,
+    OpenDispute,
     ProofPack,
     RecordReceipt,
     Refund,
     RequestPayout,
+    ResolveDispute,
     RevokeMandate,
     Settle,
     Split,
@@ -217,6 +219,16 @@ class Play:
         """Money goes back; a rail is asked by the next `work`."""
         return self._do(
             Refund(principal=by, sent_key=key, deal_id=deal["deal_id"], amount_minor=amount_minor)
+        )
+
+    def dispute(self, deal: dict[str, Any], by: Principal) -> dict[str, Any]:
+        """A party asks for a ruling."""
+        return self._do(OpenDispute(principal=by, deal_id=deal["deal_id"]))
+
+    def rule(self, deal: dict[str, Any], seller_ppm: int) -> dict[str, Any]:
+        """An operator's ruling; a rail is asked by the next `work`."""
+        return self._do(
+            ResolveDispute(principal=SYSTEM, deal_id=deal["deal_id"], seller_ppm=seller_ppm)
         )
 
     def misbehave(self, does: str, match: str) -> None:

@@ -19,6 +19,7 @@ from settlement.core.obligations import rail_key
 from settlement.core.operations import (
     RailOutcome,
     RecordCharge,
+    RecordChargeback,
     RecordPayment,
     RecordPayout,
     RecordRefund,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from settlement.store.inbox import InboxRow
 
 OTHER_AMOUNT = "the amount is not the deal's; it stays in escrow"
+CHARGED_BACK = "the payer's bank has taken a payment back"
 _ANSWERABLE = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 _OPEN = _ANSWERABLE | {EffectState.PLANNED}
 
@@ -68,14 +70,17 @@ class Failed:
 class Plan:
     """An operation to run, or what to say without one. `note` goes with a success."""
 
-    operation: RecordPayment | RecordCharge | RecordPayout | RecordRefund | None = None
+    operation: (
+        RecordPayment | RecordChargeback | RecordCharge | RecordPayout | RecordRefund | None
+    ) = None
     verdict: Verdict | Later | Failed | None = None
     note: str | None = None
 
 
 def alarming(outcome: Verdict) -> bool:
     """True for what somebody has to look at."""
-    return outcome.status == "contradiction" or outcome.note == OTHER_AMOUNT
+    note = outcome.note or ""
+    return outcome.status == "contradiction" or note.startswith((OTHER_AMOUNT, CHARGED_BACK))
 
 
 def plan(tx: Tx, message: InboxRow, news: RailNews) -> Plan:
@@ -83,7 +88,7 @@ def plan(tx: Tx, message: InboxRow, news: RailNews) -> Plan:
     deal_id = news.deal_id or _deal_of_charge(tx, message.source, news.rail_ref)
     deal = None if deal_id is None else deal_rows.find_deal(tx, deal_id)
     if news.kind == "chargeback":
-        return _taken_back(news, deal)
+        return _taken_back(message, news, deal)
     if deal is None:
         return _contradiction(f"{news.kind} {news.rail_ref} names no deal that is known here")
     effects = [e for e in deal_rows.effects_of(tx, deal.deal_id) if e.rail == message.source]
@@ -180,12 +185,25 @@ def _gone_back(effects: Sequence[Effect], news: RailNews) -> Plan:
     return Plan(verdict=Verdict("ignored", "what went back was asked for here"))
 
 
-def _taken_back(news: RailNews, deal: Deal | None) -> Plan:
-    """A chargeback: the money is out of our hands, and the books do not know it yet."""
-    whose = f"deal {deal.deal_id}" if deal is not None else "no deal that is known here"
-    return _contradiction(
-        f"{news.amount_minor} of charge {news.rail_ref} is taken back by the payer's bank"
-        f" ({news.code or 'no reason given'}); it paid for {whose}"
+def _taken_back(message: InboxRow, news: RailNews, deal: Deal | None) -> Plan:
+    """A chargeback: the money is out of our hands already, whatever the books say."""
+    reason = news.code or "no reason given"
+    if deal is None or news.asset != deal.asset:
+        whose = f"deal {deal.deal_id}" if deal is not None else "no deal that is known here"
+        return _contradiction(
+            f"{news.amount_minor} of charge {news.rail_ref} is taken back by the payer's bank"
+            f" ({reason}); it paid for {whose}"
+        )
+    return Plan(
+        operation=RecordChargeback(
+            principal=SYSTEM,
+            deal_id=deal.deal_id,
+            amount_minor=news.amount_minor,
+            rail=message.source,
+            rail_ref=news.rail_ref,
+            message_id=message.message_id,
+        ),
+        note=f"{CHARGED_BACK} ({reason}), from deal {deal.deal_id}",
     )
 
 

@@ -21,6 +21,7 @@ from settlement.core.operations.place_bid import PlaceBid
 from settlement.core.operations.proof_pack import ProofPack
 from settlement.core.operations.receipt import RecordReceipt
 from settlement.core.operations.record_charge import RecordCharge
+from settlement.core.operations.record_chargeback import RecordChargeback
 from settlement.core.operations.record_payment import RecordPayment
 from settlement.core.operations.record_payout import RecordPayout
 from settlement.core.operations.record_refund import RecordRefund
@@ -44,6 +45,7 @@ __all__ = [
     "ProofPack",
     "RailOutcome",
     "RecordCharge",
+    "RecordChargeback",
     "RecordPayment",
     "RecordPayout",
     "RecordReceipt",

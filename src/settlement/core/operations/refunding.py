@@ -111,7 +111,7 @@ class Refunding:
     def take_volume(self, refund: Refund) -> None:
         """The seller's volume, less what its settlement gave back (spec §3.2)."""
         back = read_parts(refund.parts).settled
-        if back:
+        if back and self.state.settlements[self.deal.deal_id] is not None:
             take_volume(self.books, self.state, self.deal, back, self)
 
     def other(self) -> str:

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 _REFERENCE_CHARS_MAX: Final = 200
 #: Type -> what it is news of.
-_SAID: Final[Mapping[str, tuple[Literal["charge", "payout"], Literal["confirmed", "refused"]]]] = {
+_Kind = Literal["charge", "payout", "refund", "chargeback"]
+_SAID: Final[Mapping[str, tuple[_Kind, Literal["confirmed", "refused"]]]] = {
     "charge.succeeded": ("charge", "confirmed"),
     "charge.failed": ("charge", "refused"),
     "payout.paid": ("payout", "confirmed"),
     "payout.failed": ("payout", "refused"),
+    "refund.succeeded": ("refund", "confirmed"),
+    "refund.failed": ("refund", "refused"),
+    "charge.disputed": ("chargeback", "confirmed"),
 }
 
 
