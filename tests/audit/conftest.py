@@ -133,6 +133,24 @@ def _play_mandates(play: Play, by: _Players) -> dict[str, Any]:
     return bought
 
 
+def _play_exchange(play: Play, by: _Players) -> dict[str, dict[str, Any]]:
+    """One intent awarded, proven and settled; one without an eligible bid; one still open."""
+    awarded = play.intent(by.buyer)
+    play.bid(awarded, by.seller, 9_000)
+    play.bid(awarded, by.helper, 8_500, sent_key="my-bid")
+    play.bid(awarded, by.helper, 8_500, sent_key="my-bid")
+    play.bid(awarded, by.seller, 8_000)
+    for _ in range(2):
+        play.close(awarded, by.buyer)
+    dear = play.intent(by.buyer)
+    play.bid(dear, by.seller, 10_001)
+    play.close(dear, by.buyer)
+    wanted = play.intent(by.buyer)
+    play.bid(wanted, by.seller, 7_000)
+    play.intent(by.buyer)
+    return {"awarded": awarded, "dear": dear, "wanted": wanted}
+
+
 def play_history(directory: Path, url: str, clock: SteppingClock | None) -> History:
     """Deals at every stage, and two tree heads where the clock can be moved."""
     with house(directory, url, clock) as services:
@@ -149,6 +167,7 @@ def play_history(directory: Path, url: str, clock: SteppingClock | None) -> Hist
         deals |= _play_back(play, by)
         deals["split"] = _play_split(play, by)
         deals["mandated"] = _play_mandates(play, by)
+        deals |= _play_exchange(play, by)
         deals["refused"] = _play_refused(play, by)
         deals["approved"] = play.proof(by.helper, 7_000)
         play.go(deals["approved"], by.buyer)

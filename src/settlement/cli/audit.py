@@ -27,6 +27,7 @@ from settlement.cli.output import (
     opened,
     settings_from_environment,
 )
+from settlement.service import verdict
 from settlement.service.audit import CHECKS, Status, Watcher, run_audit
 from settlement.service.audit_base import AuditContext
 from settlement.service.checkpoint_file import CheckpointFile
@@ -65,7 +66,18 @@ def audit(*, only_failed: bool, database: str | None, as_json: bool) -> int:
         emit(report.document())
     else:
         _show(report, only_failed=only_failed)
+    if database is None:  # of the books that are served, not of a copy somebody looks into
+        _leave_verdict(settings, report)
     return EXIT_OK if report.clean else EXIT_NO
+
+
+def _leave_verdict(settings: Settings, report: AuditReport) -> None:
+    """For `/metrics`. Who may read the books need not be able to write beside them."""
+    try:
+        verdict.leave(settings.audit_file, report)
+    except OSError as error:
+        why = f"the verdict was not left in {settings.audit_file}: {error.strerror}"
+        notes().print(f"[dim]{escape(why)}[/]")
 
 
 def known_outside(settings: Settings) -> AuditContext:

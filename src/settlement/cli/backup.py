@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from settlement.config import Settings
     from settlement.signing import Signer
 
-DIRECTORY = Path("var/backups")
-
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=DIRECTORY, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Instead of SETTLEMENT_BACKUP_DIR, var/backups."
+)
 @click.option(
     "--keep",
     type=click.IntRange(1, 100_000),
@@ -62,7 +62,7 @@ DIRECTORY = Path("var/backups")
 @json_option
 def backup(  # one parameter per option
     *,
-    out: Path,
+    out: Path | None,
     keep: int,
     label: str,
     validate_only: bool,
@@ -71,6 +71,7 @@ def backup(  # one parameter per option
 ) -> int:
     """Back up the whole database, or only validate what is there."""
     settings = settings_from_environment(database=database)
+    out = out or settings.backup_dir
     if validate_only:
         return _validate(settings, out, as_json=as_json)
     plan = BackupPlan(out=out, keep=keep, label=label)

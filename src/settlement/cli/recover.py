@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from settlement.cli.audit import known_outside
-from settlement.cli.backup import DIRECTORY, watching
+from settlement.cli.backup import watching
 from settlement.cli.output import (
     EXIT_NO,
     EXIT_OK,
@@ -52,9 +52,7 @@ EXIT_IN_USE = 3
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=DIRECTORY,
-    show_default=True,
-    help="Where --latest looks.",
+    help="Where --latest looks, instead of SETTLEMENT_BACKUP_DIR.",
 )
 @click.option("--validate", is_flag=True, help="Check the archive; without --target, no more.")
 @click.option("--target", metavar="URL", help="Restore there instead of into SETTLEMENT_DATABASE.")
@@ -72,7 +70,7 @@ def recover(  # noqa: PLR0913  # one parameter per option
     *,
     latest: bool,
     file: Path | None,
-    out: Path,
+    out: Path | None,
     validate: bool,
     target: str | None,
     dry_run: bool,
@@ -84,7 +82,7 @@ def recover(  # noqa: PLR0913  # one parameter per option
 ) -> int:
     """Check a backup and restore from it; what was there is moved aside."""
     settings = settings_from_environment(database=database)
-    archive = _chosen(file, out, latest=latest)
+    archive = _chosen(file, out or settings.backup_dir, latest=latest)
     answer = _Answer(as_json=as_json)
     try:
         if validate and target is None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from settlement.config import readers
 from settlement.config.exchange import ExchangeSettings
 from settlement.config.limits import LimitSettings
+from settlement.config.observing import ObservingSettings
 from settlement.config.stripe import StripeSettings, find_missing
 from settlement.config.table import (
     SIMULATED,
@@ -65,6 +66,7 @@ RAILS: Final = frozenset({SIMULATED, STRIPE})
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
+    ObservingSettings,
     StripeSettings,
     ExchangeSettings,
     LimitSettings,

@@ -102,6 +102,7 @@ class Deliveries:
         self._lock = threading.Lock()
         self._flying: dict[str, Future[None]] = {}
         self._hooks: dict[str, str] = {}  # delivery in flight -> its hook
+        self._tries = dict.fromkeys(wire.AfterTry, 0)  # how tries of this process ended
 
     def step(self) -> int:
         """Hand what is due to free senders; how many. Does not wait for them."""
@@ -117,6 +118,11 @@ class Deliveries:
         for one in leased:
             self._launch(one)
         return len(leased)
+
+    def tries(self) -> dict[str, int]:
+        """How the tries of this process ended, for `/metrics`."""
+        with self._lock:
+            return {then.value: count for then, count in self._tries.items()}
 
     def wait(self) -> None:
         """Wait for what is being sent."""
@@ -178,9 +184,12 @@ class Deliveries:
         fault("webhook.before_send")
         sent = self._post.post(hook.url, headers, body)
         fault("webhook.after_send")
-        self._db.transaction(lambda tx: self._record(tx, one, hook, sent))
+        ended = self._db.transaction(lambda tx: self._record(tx, one, hook, sent))
+        if ended is not None:
+            with self._lock:
+                self._tries[ended] += 1
 
-    def _record(self, tx: Tx, one: Leased, hook: Hook, sent: Sent) -> None:
+    def _record(self, tx: Tx, one: Leased, hook: Hook, sent: Sent) -> wire.AfterTry | None:
         tries = one.tries + 1
         then = wire.after_try(tries, sent.status, secrets.randbelow(wire.DRAW_MAX + 1))
         status = {
@@ -196,7 +205,7 @@ class Deliveries:
             last_error=error,
         )
         if not rows.record_try(tx, one.delivery_id, one.lease_fence, recorded):
-            return  # the lease was lost: whoever has it records
+            return None  # the lease was lost: whoever has it records
         if then.then is wire.AfterTry.RETRY:
             # Deleted or disabled while it was being sent: nothing more is owed.
             kept = rows.find_hook(tx, hook.hook_id)
@@ -204,6 +213,7 @@ class Deliveries:
                 rows.cancel_owed(tx, hook.hook_id, "the hook is gone")
         if then.then is wire.AfterTry.DISABLE:
             _disable(tx, one, hook, f"try {tries}: {error}")
+        return then.then
 
 
 def is_paused(tx: Tx) -> bool:

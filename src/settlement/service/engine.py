@@ -31,6 +31,7 @@ from settlement.core.errors import (
 from settlement.faults import fault
 from settlement.service import batch
 from settlement.service.answers import Answer
+from settlement.service.engine_figures import EngineFigures
 from settlement.service.tickets import Ticket, choose, make_ticket
 from settlement.service.waiting import Pending, WaitingRoom, deliver
 from settlement.store.database import ConstraintViolated, LostRow
@@ -85,9 +86,7 @@ class Engine:
         self._refusal: SettlementError | None = None
         self._refuse_after_ns: int | None = None
         self._thread: threading.Thread | None = None
-        self._batches = 0
-        self._operations = 0
-        self._last_commit_ns: int | None = None
+        self.figures = EngineFigures()
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -118,16 +117,15 @@ class Engine:
 
     def stats(self) -> dict[str, Any]:
         """Figures for `/health`."""
-        last = self._last_commit_ns
-        batches = self._batches
+        batches, operations = self.figures.batches, self.figures.operations
         return {
             "queue_depth": len(self._queue),
             "closing": self._closing,
             "waiting": self._room.count(),
             "batches": batches,
-            "operations": self._operations,
-            "batch_size_mean": round(self._operations / batches, 2) if batches else 0,
-            "last_commit_age_ms": None if last is None else (time.monotonic_ns() - last) // 10**6,
+            "operations": operations,
+            "batch_size_mean": round(operations / batches, 2) if batches else 0,
+            "last_commit_age_ms": self.figures.last_age_ms(),
         }
 
     # --- asking ----------------------------------------------------------------------------------
@@ -285,11 +283,10 @@ class Engine:
         return Answer(error=InternalFault(reference=reference), key=ticket.key)
 
     def _transaction(self, tickets: Sequence[Ticket]) -> list[Answer]:
+        started_ns = time.monotonic_ns()
         result = self._db.transaction(lambda tx: batch.run(tx, tickets, self._rules, self._entropy))
         fault("engine.after_commit")
-        self._batches += 1
-        self._operations += len(tickets)
-        self._last_commit_ns = time.monotonic_ns()
+        self.figures.committed(len(tickets), started_ns)
         self._tell(result.writes)
         return result.answers
 

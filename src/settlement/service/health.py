@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from settlement.core.clock import parse_time
 from settlement.core.errors import SettlementError
 from settlement.store.database import StoreError
-from settlement.store.health import ping, read_backlog
+from settlement.store.health import ping, read_backlog, read_stock
 from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from settlement.service.log_views import LogViews
     from settlement.store.database import Database
-    from settlement.store.health import Backlog
+    from settlement.store.health import Backlog, Stock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,14 @@ def figures(db: Database, log_views: LogViews) -> dict[str, Any]:
         "oldest_unknown_ms": _age_ms(backlog, backlog.unknown_oldest),
         "paused": list(backlog.paused),
     }
+
+
+def find_stock(db: Database) -> Stock | None:
+    """What is kept open, for `/metrics`; None when the database does not answer."""
+    try:
+        return db.read(read_stock)
+    except (SettlementError, StoreError):
+        return None
 
 
 def _age_ms(backlog: Backlog, since: str | None) -> int:

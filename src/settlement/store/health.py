@@ -1,4 +1,4 @@
-"""Figures of `/health`, each bounded.
+"""Figures of `/health` and `/metrics`, each bounded.
 
 Guarantees: no figure costs more on a database with a long history; counts stop at FIGURE_MAX.
 Does not: judge.
@@ -58,6 +58,38 @@ def read_backlog(tx: Tx) -> Backlog:
             "found"
         ],
         paused=read_pauses(tx).on,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """What `/metrics` tells beside the backlog; times as the books have them, None: never."""
+
+    now_us: int
+    effects: dict[str, int]
+    intents_open: int
+    intents_soonest: str | None
+    feed_released: str | None
+    head_signed: str | None
+    head_size: int
+    database_bytes: int
+
+
+def read_stock(tx: Tx) -> Stock:
+    """Count what is kept open."""
+    intents = tx.one("health_intents_open", limit=FIGURE_MAX)
+    feed = tx.maybe("health_feed_last")
+    head = tx.maybe("health_head_last")
+    effects = tx.all("health_effects_open", limit=FIGURE_MAX)
+    return Stock(
+        now_us=tx.now_us,
+        effects={row["state"]: row["found"] for row in effects},
+        intents_open=intents["found"],
+        intents_soonest=intents["soonest"],
+        feed_released=None if feed is None else feed["released_at"],
+        head_signed=None if head is None else head["timestamp"],
+        head_size=0 if head is None else head["tree_size"],
+        database_bytes=tx.one("health_database_bytes")["bytes"],
     )
 
 

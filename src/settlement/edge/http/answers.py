@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from litestar.response.base import ASGIResponse
 
 from settlement.core.errors import RequestInProgress
-from settlement.edge.http import money
+from settlement.edge.http import counters, money
 from settlement.edge.http.problems import render
 from settlement.service import claims_view
 
@@ -72,6 +72,7 @@ async def ask(request: EdgeRequest, operation: Operation) -> Answer:
     engine = request.services.engine
     answer = await engine.answer(operation, wait_seconds=WAIT_SECONDS, charge=charge)
     request.note(answer.standing)
+    counters.answered(operation.name, answer)
     if answer.running and answer.result is not None and answer.claim is not None:
         state = await reading(request, claims_view.running_state, answer.claim)
         return replace(answer, result={**answer.result, "state": state})

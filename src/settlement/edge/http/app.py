@@ -19,7 +19,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from settlement import __version__
-from settlement.edge.http import problems
+from settlement.edge.http import counters, problems
 from settlement.edge.http.auth import ACCESS_OPT, KEY_IGNORED, KeyRing, admit
 from settlement.edge.http.limiter import Limiter, rate_headers
 from settlement.edge.http.metrics import metrics_config
@@ -31,6 +31,7 @@ from settlement.edge.http.request import (
     standing_of,
 )
 from settlement.edge.http.routes import ALL_ROUTES
+from settlement.edge.http.routes.pages import ASSETS_PATH
 from settlement.edge.http.routing import allowed_methods, require_access
 from settlement.edge.http.threads import Threads
 
@@ -69,7 +70,10 @@ def create_app(services: HttpServices) -> Litestar:
                 "limiter": Limiter(settings.limits, max(1, settings.rate_processes)),
             }
         ),
-        on_startup=[lambda: services.engine.add_listener(ring.committed)],
+        on_startup=[
+            lambda: services.engine.add_listener(ring.committed),
+            lambda: services.engine.add_listener(counters.committed),
+        ],
         on_shutdown=[threads.close],
         logging_config=None,  # the process configures logging, not the framework
         debug=False,
@@ -101,7 +105,16 @@ def _openapi() -> OpenAPIConfig:
         version=__version__,
         description=DESCRIPTION,
         openapi_router=router,
-        render_plugins=[SwaggerRenderPlugin(path="/"), JsonRenderPlugin()],
+        render_plugins=[
+            SwaggerRenderPlugin(
+                path="/",
+                js_url=f"{ASSETS_PATH}/swagger-ui-bundle.js",
+                css_url=f"{ASSETS_PATH}/swagger-ui.css",
+                standalone_preset_js_url=f"{ASSETS_PATH}/swagger-ui-standalone-preset.js",
+                favicon='<link rel="icon" href="data:,">',
+            ),
+            JsonRenderPlugin(),
+        ],
         components=Components(
             security_schemes={
                 "api_key": SecurityScheme(

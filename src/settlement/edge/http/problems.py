@@ -30,6 +30,7 @@ from settlement.core.errors import (
 )
 from settlement.core.limits import Limit, Standing
 from settlement.core.redaction import without_secrets
+from settlement.edge.http import counters
 from settlement.edge.http.body import BODY_BYTES_MAX
 from settlement.edge.http.limiter import exact_seconds, rate_headers, retry_after
 from settlement.edge.http.money import number
@@ -121,6 +122,7 @@ def render(
     error: SettlementError, request: Request[Any, Any, Any], **extra: object
 ) -> Response[bytes]:
     """The response of an error; `extra` are members beside the error's own."""
+    counters.refused(error)
     body = {**document(error, request_id(request.scope)), **extra}
     return Response(
         msgspec.json.encode(body),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from settlement.edge.payment_desk import PaymentDesk
     from settlement.edge.worker import Worker
     from settlement.service.bundles import Bundles
+    from settlement.service.deliveries import Deliveries
     from settlement.service.engine import Engine
     from settlement.service.exchange import Exchange
     from settlement.service.inbox import Inbox
@@ -44,6 +45,8 @@ class HttpServices(Protocol):
     def log_views(self) -> LogViews: ...
     @property
     def webhooks(self) -> Webhooks: ...
+    @property
+    def deliveries(self) -> Deliveries: ...
     @property
     def signer(self) -> Signer | None: ...
     @property

@@ -1,5 +1,7 @@
--- Figures of /health. Every count stops at a limit and goes by a partial index, so that asking
--- costs the same on an old database as on a new one.
+-- Figures of /health and /metrics. Every count stops at a limit and goes by a partial index, so that
+-- asking costs the same on an old database as on a new one. A list of states is repeated beside the
+-- one that is asked for, because SQLite takes a partial index only when the condition of the index
+-- stands in the query.
 
 -- name: health_jobs_ready
 SELECT count(*) AS found FROM (
@@ -16,17 +18,19 @@ SELECT timestamp FROM outbox WHERE status = 'pending' ORDER BY seq LIMIT 1;
 
 -- name: health_effects_unknown
 SELECT count(*) AS found, min(sent_at) AS oldest FROM (
-  SELECT sent_at FROM effect WHERE state = 'unknown' LIMIT :limit) AS counted;
+  SELECT sent_at FROM effect
+  WHERE state IN ('planned', 'sent', 'unknown') AND state = 'unknown' LIMIT :limit) AS counted;
 
 -- name: health_contradictions
 SELECT count(*) AS found FROM (
-  SELECT 1 FROM inbox WHERE status = 'contradiction' LIMIT :limit) AS counted;
+  SELECT 1 FROM inbox
+  WHERE status IN ('new', 'contradiction') AND status = 'contradiction' LIMIT :limit) AS counted;
 
 -- name: health_inbox_open
 SELECT count(*) AS found FROM (
-  SELECT 1 FROM inbox WHERE status = 'new' LIMIT :limit) AS counted;
+  SELECT 1 FROM inbox
+  WHERE status IN ('new', 'contradiction') AND status = 'new' LIMIT :limit) AS counted;
 
--- Both states are named, or SQLite would not see that the index of both serves.
 -- name: health_outbox_parked
 SELECT count(*) AS found FROM (
   SELECT 1 FROM outbox WHERE status IN ('pending', 'parked') AND status = 'parked' LIMIT :limit)
@@ -38,3 +42,18 @@ SELECT count(*) AS found FROM (
 
 -- name: health_ping
 SELECT 1 AS alive;
+
+-- name: health_effects_open
+SELECT state, count(*) AS found FROM (
+  SELECT state FROM effect WHERE state IN ('planned', 'sent', 'unknown') LIMIT :limit) AS counted
+GROUP BY state;
+
+-- name: health_intents_open
+SELECT count(*) AS found, min(closes_at) AS soonest FROM (
+  SELECT closes_at FROM intent WHERE state = 'open' ORDER BY closes_at LIMIT :limit) AS counted;
+
+-- name: health_feed_last
+SELECT released_at FROM feed_release ORDER BY epoch DESC LIMIT 1;
+
+-- name: health_head_last
+SELECT tree_size, timestamp FROM tree_head ORDER BY tree_size DESC LIMIT 1;
