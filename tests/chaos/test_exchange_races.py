@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.chaos.test_identical_calls import one_original
+from tests.chaos.once import one_original
 from tests.support.callers import read, run_many, split_calls
 
 if TYPE_CHECKING:
