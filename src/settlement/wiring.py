@@ -19,6 +19,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from settlement import tracing
 from settlement.config import SIMULATED, ConfigError, Settings
 from settlement.core.bids import parse_seal_key
 from settlement.core.operation import Rules
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from settlement.core.errors import BehindCheckpoint
     from settlement.core.rail import Rail
     from settlement.core.writeset import WriteSet
+    from settlement.edge.otel import OtelTracer
     from settlement.edge.payment_desk import PaymentDesk
     from settlement.service.job_runner import JobRunner
     from settlement.signing import Signer
@@ -96,6 +98,8 @@ class Services:
     worker: Worker
     #: Why this process writes nothing, if it does not.
     behind: BehindCheckpoint | None = None
+    #: Where traces go, if anywhere.
+    tracer: OtelTracer | None = None
     _loops_run: bool = field(default=False, repr=False)
 
     def start(self, *, with_loops: bool = True) -> None:
@@ -103,6 +107,8 @@ class Services:
 
         Raises CheckpointDiverged when the log contradicts what was signed.
         """
+        if self.tracer is not None:
+            tracing.install(self.tracer)
         self.behind = self.sequencer.check_checkpoint()
         if self.behind is not None:
             logger.critical("read-only: %s", self.behind.detail)
@@ -131,6 +137,9 @@ class Services:
             if isinstance(rail, SimulatedRail):
                 rail.close()
         self.db.close()
+        if self.tracer is not None:
+            tracing.install(None)
+            self.tracer.close()
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Services:
@@ -148,7 +157,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Services:
             raise MigrationRefused(
                 f"the database lacks migration {pending[0]}: run `settlement migrate`"
             )
-        return _connect(settings, db, signer, seal, rails)
+        services = _connect(settings, db, signer, seal, rails)
+        services.tracer = _tracer(settings)
+        return services
     except BaseException:
         db.close()
         raise
@@ -279,6 +290,22 @@ def _job_kinds(db: Database, feed: Feed) -> list[JobKind]:
 def _never(_writes: WriteSet) -> bool:
     """For loops that go by the clock only."""
     return False
+
+
+def _tracer(settings: Settings) -> OtelTracer | None:
+    """Traces to a collector, when one is named."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from settlement.edge.otel import OtelTracer
+    except ImportError as error:
+        raise ConfigError(
+            "SETTLEMENT_TRACE_ENDPOINT",
+            settings.trace_endpoint,
+            f"the packages that send traces are not installed ({error.name})",
+            "Install settlement[otel], or leave the setting empty.",
+        ) from error
+    return OtelTracer.to_collector(settings.trace_endpoint, float(settings.trace_ratio))
 
 
 def rules_of(settings: Settings) -> Rules:
