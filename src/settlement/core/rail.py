@@ -95,6 +95,15 @@ class Rail(Protocol):
 
 
 @runtime_checkable
+class Answering(Protocol):
+    """A rail that can be asked whether it answers."""
+
+    def check(self) -> None:
+        """Ask for something harmless. Raises RailSilent."""
+        ...
+
+
+@runtime_checkable
 class Listing(Protocol):
     """A rail that can also list what it was ever asked for, ours or not in our books."""
 
