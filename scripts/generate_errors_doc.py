@@ -14,40 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from settlement.core import errors
+from settlement.core.errors.meanings import KINDS, RETRIES
+from settlement.edge.http.problems import STATUS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
-
-#: kind -> (status, what it means for the caller); the statuses are those of spec §1.5.
-KINDS = {
-    errors.Kind.INVALID: (
-        "422",
-        "Wrong in itself: sending it again unchanged cannot help. Some are 400, where marked.",
-    ),
-    errors.Kind.UNAUTHENTICATED: ("401", "No key, or one that does not count any more."),
-    errors.Kind.FORBIDDEN: ("403", "The key is good, but it may not do this."),
-    errors.Kind.NOT_FOUND: (
-        "404",
-        "There is no such thing, or it is not yours to see; a stranger cannot tell which.",
-    ),
-    errors.Kind.REJECTED: (
-        "409",
-        "Understood and refused, because of the state things are in. Nothing was done.",
-    ),
-    errors.Kind.CONFLICT: ("409", "Another call was first, or is under way."),
-    errors.Kind.EXHAUSTED: ("429", "Too many calls; `Retry-After` says how long to wait."),
-    errors.Kind.UNAVAILABLE: ("503", "We cannot answer at the moment. Nothing was done."),
-    errors.Kind.CORRUPT: (
-        "500",
-        "The books contradict themselves. The service stops acting on them and calls a person.",
-    ),
-}
-
-RETRIES = {
-    errors.Retry.NEVER: "do not send it again; it will be refused again",
-    errors.Retry.SAME_KEY: "send the same request again, under the same key",
-    errors.Retry.NEW_KEY: "this key has its answer; when things have changed, use a new key",
-    errors.Retry.LATER: "the same request may succeed once what it waits for has happened",
-}
 
 HEAD = """\
 # Errors
@@ -68,9 +38,9 @@ def render() -> str:
     """The whole page."""
     parts = [HEAD]
     parts += [f"| `{retry}` | {meaning} |\n" for retry, meaning in RETRIES.items()]
-    for kind, (status, meaning) in KINDS.items():
+    for kind, meaning in KINDS.items():
         leaves = sorted(code for code, leaf in errors.BY_CODE.items() if leaf.kind is kind)
-        parts.append(f"\n## {kind.replace('_', ' ')}: {status}\n\n{meaning}\n")
+        parts.append(f"\n## {kind.replace('_', ' ')}: {STATUS[kind]}\n\n{meaning}\n")
         parts += [_section(errors.BY_CODE[code]) for code in leaves]
     return "".join(parts)
 

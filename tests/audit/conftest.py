@@ -104,6 +104,22 @@ def _play_refused(play: Play, by: _Players) -> dict[str, Any]:
     return deal
 
 
+def _play_back(play: Play, by: _Players) -> dict[str, dict[str, Any]]:
+    """Money that went back: in part and by a refund under way, and by rulings early and late."""
+    names = ("refunded", "disputed", "ruled")
+    made = {name: play.proof(by.seller, 8_000) for name in names}
+    for name, deal in made.items():
+        play.go(deal, by.buyer)
+        play.settle(deal, by.seller)
+        play.work()
+        if name != "refunded":
+            play.dispute(deal, by.buyer)
+    play.refund(made["refunded"], by.seller, 3_000)
+    play.rule(made["ruled"], 250_000)
+    play.work()
+    return made
+
+
 def _play_mandates(play: Play, by: _Players) -> dict[str, Any]:
     """The seller buys with what it earned: one deal by a reserve, one too dear, and the end."""
     mandate = play.mandate(by.seller, reserve_minor=9_000)
@@ -115,6 +131,24 @@ def _play_mandates(play: Play, by: _Players) -> dict[str, Any]:
     play.mandate(by.buyer)
     play.revoke(mandate, by.seller)
     return bought
+
+
+def _play_exchange(play: Play, by: _Players) -> dict[str, dict[str, Any]]:
+    """One intent awarded, proven and settled; one without an eligible bid; one still open."""
+    awarded = play.intent(by.buyer)
+    play.bid(awarded, by.seller, 9_000)
+    play.bid(awarded, by.helper, 8_500, sent_key="my-bid")
+    play.bid(awarded, by.helper, 8_500, sent_key="my-bid")
+    play.bid(awarded, by.seller, 8_000)
+    for _ in range(2):
+        play.close(awarded, by.buyer)
+    dear = play.intent(by.buyer)
+    play.bid(dear, by.seller, 10_001)
+    play.close(dear, by.buyer)
+    wanted = play.intent(by.buyer)
+    play.bid(wanted, by.seller, 7_000)
+    play.intent(by.buyer)
+    return {"awarded": awarded, "dear": dear, "wanted": wanted}
 
 
 def play_history(directory: Path, url: str, clock: SteppingClock | None) -> History:
@@ -130,8 +164,10 @@ def play_history(directory: Path, url: str, clock: SteppingClock | None) -> Hist
         play.sign()
         if clock is not None:
             clock.advance(2)
+        deals |= _play_back(play, by)
         deals["split"] = _play_split(play, by)
         deals["mandated"] = _play_mandates(play, by)
+        deals |= _play_exchange(play, by)
         deals["refused"] = _play_refused(play, by)
         deals["approved"] = play.proof(by.helper, 7_000)
         play.go(deals["approved"], by.buyer)

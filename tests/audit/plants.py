@@ -306,6 +306,31 @@ PLANTS = (
         "the end of the deal forbids",
         "UPDATE transfer SET kind = 'fee' WHERE deal_id = '<paid>' AND phase = 'hold'",
     ),
+    _plant(
+        21,
+        "a refund that was not booked as it stands",
+        "not what its transfers gave back",
+        "UPDATE refund SET amount_minor = amount_minor - 1 WHERE deal_id = '<refunded>'",
+    ),
+    _plant(
+        23,
+        "a refund of a deal that has nothing",
+        "cannot happen to a deal that is new",
+        "UPDATE event SET event_type = 'REFUND_FAILED'"
+        " WHERE deal_id = '<new>' AND event_type = 'PROOF_READY'",
+    ),
+    _plant(
+        25,
+        "a ruling of more than all",
+        "out of range",
+        "UPDATE dispute SET seller_ppm = 2000000 WHERE deal_id = '<ruled>'",
+    ),
+    _plant(
+        25,
+        "a dispute without a row",
+        "no dispute of the deal stands behind it",
+        "DELETE FROM dispute WHERE deal_id = '<disputed>'",
+    ),
     # --- once
     _plant(
         26,
@@ -338,6 +363,12 @@ PLANTS = (
         "more than once",
         "UPDATE event SET event_type = 'GO_APPROVED'"
         " WHERE deal_id = '<paid>' AND event_type = 'PROOF_READY'",
+    ),
+    _plant(
+        30,
+        "a refund that is open and holds nothing",
+        "open refunds, their holds and their effects do not agree",
+        "UPDATE refund SET state = 'unknown' WHERE deal_id = '<refunded>'",
     ),
     _plant(
         29,

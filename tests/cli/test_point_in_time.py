@@ -5,22 +5,29 @@ Real parts: the tool ships the log of a database that is being written, and is k
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from settlement.service.replay import replay_deal
 from settlement.store.database import open_database
 from tests.cli.running import run
+from tests.support import postgres_guardian as guardian
 from tests.support.house import Play, house
+from tests.support.postgres import directory_open_to_all
 from tests.support.raw import open_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LITESTREAM = Path(sys.executable).with_name("litestream")
 SECONDS_MAX = 60
@@ -109,3 +116,102 @@ def test_a_shipped_log_goes_back_to_a_moment_and_passes_the_audit(tmp_path: Path
     with open_raw(url) as raw:
         parked = dict(raw.rows("SELECT name, value FROM setting"))["recovery_parked"]
     assert parked.startswith(moment[:19])
+
+
+# --- PostgreSQL -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that the server's own user can reach."""
+    where = tempfile.mkdtemp(prefix="settlement-pitr-", dir=directory_open_to_all())
+    top = Path(where)
+    top.chmod(0o711)
+    yield top
+    shutil.rmtree(top)
+
+
+def owned(directory: Path, server: guardian.Server) -> Path:
+    directory.mkdir(mode=0o700)
+    if server.user is not None:
+        os.chown(directory, server.user.pw_uid, server.user.pw_gid)
+    return directory
+
+
+def url_of(server: guardian.Server) -> str:
+    return f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/postgres"
+
+
+def base_backup(server: guardian.Server, into: Path) -> None:
+    command = [str(server.binaries / "pg_basebackup"), "-D", str(into), "-h", "127.0.0.1"]
+    command += ["-p", str(server.port), "-U", "postgres", "--checkpoint=fast"]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PGPASSWORD": server.password},
+        cwd=into,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+        **server.identity(),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def go_back_to(moment: str, server: guardian.Server, archive: Path) -> None:
+    """Let a server start from its base backup and replay the archive up to a moment."""
+    with (server.data / "postgresql.auto.conf").open("a") as settings:
+        settings.write(
+            f"restore_command = 'cp {archive}/%f %p'\nrecovery_target_time = '{moment}'\n"
+            "recovery_target_action = 'promote'\narchive_mode = off\n"
+        )
+    (server.data / "recovery.signal").touch()
+
+
+def test_a_base_backup_and_the_archived_log_go_back_to_a_moment(
+    tmp_path: Path, open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a backup that takes a server for whole which was restored half-way: the audit and the
+    replay read what came back."""
+    archive = open_directory / "archive"
+    shipping = {
+        "archive_mode": "on",
+        "archive_command": f"cp %p {archive}/%f",
+    }
+    monkeypatch.setattr(guardian, "SETTINGS", {**guardian.SETTINGS, **shipping})
+    for name in ("first", "second"):
+        (open_directory / name).mkdir(mode=0o711)
+    first = guardian.Server(open_directory / "first")
+    owned(archive, first)
+    first.initialise()
+    first.start()
+    second = guardian.Server(open_directory / "second")
+    try:
+        with house(tmp_path, url_of(first)) as services:
+            services.engine.start()
+            play = Play(services)
+            before = settled(play)
+            base_backup(first, owned(second.data, first))
+            between = settled(play)
+            with open_raw(url_of(first)) as raw:
+                moment = str(raw.rows("SELECT clock_timestamp()::text")[0][0])
+                settled(play)  # after the moment
+                last = raw.rows("SELECT pg_walfile_name(pg_switch_wal())")[0][0]
+            wait_until((archive / last).exists, "archiving the log")
+        assert first.process is not None
+        first.process.kill()
+        first.process.wait()
+        go_back_to(moment, second, archive)
+        second.binaries, second.password = first.binaries, first.password
+        second.start()
+        out = ("--out", str(tmp_path / "out"))
+        done = run(tmp_path, "backup", *out, "--database", url_of(second))
+        assert done.code == 0, done.err
+    finally:
+        first.stop()
+        second.stop()
+    url = f"sqlite:///{tmp_path / 'restored.db'}"
+    made = run(tmp_path, "recover", "--latest", *out, "--force", "--target", url)
+    assert made.code == 0, made.out + made.err
+    assert deals_in(tmp_path / "restored.db") == {before, between}
+    assert run(tmp_path, "audit", "--database", url).code == 0

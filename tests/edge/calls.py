@@ -14,9 +14,16 @@ from tests.edge.world import MANDATE
 if TYPE_CHECKING:
     from tests.edge.world import World
 
-#: The framework's own pages.
+#: The framework's own pages, and what they load.
 PAGES = frozenset(
-    {"/docs", "/docs/openapi.json", "/docs/oauth2-redirect.html", "/docs/{path}", "/metrics"}
+    {
+        "/docs",
+        "/docs/openapi.json",
+        "/docs/oauth2-redirect.html",
+        "/docs/static/{name}",
+        "/docs/{path}",
+        "/metrics",
+    }
 )
 
 #: Deals of their own for calls that change one: in a path they stand where `{deal_id}` does.
@@ -75,6 +82,7 @@ def calls(live: World) -> list[Call]:
         "{key_id}": live.deals["key"]["key_id"],
         "{size}": str(live.ok("GET", "/protocol/merkle/latest")["tree_size"]),
         "{index}": "0",
+        "{code}": "rate_limited",
     }
     filled["{intent_id}"] = live.deals["awarded"]["intent_id"]
     listed = [*_reads(), *_writes(live), *_money(live), *_mandates(live)]
@@ -96,6 +104,8 @@ def _fill(call: Call, filled: dict[str, str]) -> Call:
 def _reads() -> list[Call]:
     log = "/protocol/merkle"
     return [
+        get("/"),
+        get("/problems/{code}"),
         get("/health"),
         get("/ready"),
         get("/protocol/info"),

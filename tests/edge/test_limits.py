@@ -99,7 +99,8 @@ def test_every_route_refuses_the_call_over_its_limit(either: World) -> None:
             continue
         with limited(either, dict.fromkeys((bucket.value, bucket.replays), one)):
             answers = [
-                either.call(call.method, call.url, call.body, who=call.who) for _ in range(3)
+                either.call(call.method, call.url, call.body, who=call.who, headers=call.headers)
+                for _ in range(3)
             ]
             assert answers[0].status_code != 429, call.name
             body = too_many(answers[-1])
@@ -280,11 +281,14 @@ def test_without_limits_reads_pass_and_writes_are_503(tmp_path: Path, database_u
             raw.run([sql("ALTER TABLE rate_limit RENAME TO rate_limit_away")])
         before = read_rows(database_url, "SELECT count(*) FROM deal")
         for call in calls(live):
-            response = live.call(call.method, call.url, call.body, who=call.who)
+            response = live.call(
+                call.method, call.url, call.body, who=call.who, headers=call.headers
+            )
             counted = {(m, p): h.opt.get(BUCKET_OPT) for m, p, h in routes_of(live.app)}
             bucket = counted[call.method, call.route]
             if bucket is None or not bucket.shared:
-                assert response.status_code == 200, call.name
+                # What the calls before would have made is not there, and that is an answer too.
+                assert response.status_code in (200, 404), call.name
             else:
                 problem(response, 503, "limits_unreadable")
                 assert response.headers["retry-after"] == "2"

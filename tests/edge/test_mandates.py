@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from settlement.core.principal import SYSTEM
+from tests.edge.test_routes import keeps
 from tests.edge.test_transport import problem
 from tests.edge.world import MANDATE
 from tests.support import wire
@@ -155,6 +156,11 @@ def test_go_and_auto_go_are_one_approval(either: World) -> None:
     either.go(other, who)
     buyer = either.agents[who].agent_id
     problem(auto_go(either, other, who, buyer_id=buyer), 409, "already_decided")
+    # Naming nobody, it asks nothing else than the GO did.
+    same = auto_go(either, other, None)
+    assert same.status_code == 200, same.text
+    assert (same.json()["decision"], same.json()["_idempotent"]) == ("go_approved", True)
+    keeps(either, "POST", "/protocol/auto-go", same.text)
     types = wire.types(either.ok("GET", f"/protocol/deals/{other['deal_id']}/timeline"))
     assert types.count("GO_APPROVED") == 1
     assert "AUTO_GO_APPROVED" not in types

@@ -15,10 +15,13 @@ from settlement.core.archive import NAME
 from settlement.core.errors import BackupDamaged, BackupRunning
 from settlement.service.audit import run_audit
 from settlement.service.backup import BackupPlan, Progress, take_backup
+from settlement.service.reconcile import reconcile
 from settlement.service.replay import replay_deal
 from settlement.service.restore import check_lines, checked
 from settlement.store.copying import LEFT_OUT
-from settlement.store.database import open_database
+from settlement.store.database import MigrationRefused, SystemClock, open_database
+from settlement.store.migrate import migrations_of
+from settlement.store.sqlite import SqliteDatabase
 from tests.support.archives import back_up, history, members_of, repack, restore, unpacked
 from tests.support.house import Play, house
 from tests.support.postgres import fresh_database
@@ -288,3 +291,33 @@ def test_the_old_data_is_moved_aside_and_a_second_restore_is_a_new_epoch(
         with open_raw(f"sqlite:///{first.kept}") as old:
             aside = old.rows("SELECT name FROM agent")
     assert [tuple(row) for row in aside] == [("only_here",)]
+
+
+def test_an_archive_of_an_older_release_is_migrated_on_its_way(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Catches a restore that puts old rows into new tables, or refuses every archive there is on
+    the day of an upgrade."""
+    old = SqliteDatabase(str(tmp_path / "old.db"), SystemClock())
+    try:
+        old.migrate(up_to=4)
+        taken = take_backup(old, BackupPlan(out=tmp_path / "out", keep=3), None)
+    finally:
+        old.close()
+    assert taken.manifest.schema == 4
+    assert restore(taken.path, database_url).epoch == 1
+    with house(tmp_path / "new", database_url) as services:
+        services.engine.start()
+        assert reconcile(services.db, services.rails, "ops").unparked
+        history(Play(services))
+        assert run_audit(services.db).clean
+
+
+def test_an_archive_of_a_later_release_is_refused(
+    taken: Taken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches rows of unknown columns being guessed at."""
+    known = migrations_of("sqlite")[:-1]
+    monkeypatch.setattr("settlement.service.restore.migrations_of", lambda _kind: known)
+    with pytest.raises(MigrationRefused, match="later one"), checked(taken.path, {}, None):
+        raise AssertionError("it was read")

@@ -75,7 +75,7 @@ class RunDirectory:
     """
 
     def __init__(self, parent: Path | None = None) -> None:
-        where = parent if parent is not None else _directory_open_to_all()
+        where = parent if parent is not None else directory_open_to_all()
         self.path = Path(tempfile.mkdtemp(prefix="settlement-pg-", dir=where))
         self.path.chmod(0o711)  # the unprivileged server must be able to pass through
         self._alive = (self.path / "alive").open("w")
@@ -175,7 +175,7 @@ def _exclusive(path: Path) -> Iterator[IO[str]]:
         yield handle
 
 
-def _directory_open_to_all() -> Path:
+def directory_open_to_all() -> Path:
     """A temporary directory that an unprivileged server process can reach."""
     for candidate in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         path = Path(candidate).resolve()

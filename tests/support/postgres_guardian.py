@@ -81,7 +81,7 @@ class Server:
         command += ["--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--locale=C"]
         command += ["--no-sync", *_options("--set", SETTINGS)]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=self.data, **self._identity()
+            command, capture_output=True, text=True, check=False, cwd=self.data, **self.identity()
         )
         secret.unlink()
         if done.returncode != 0:
@@ -107,7 +107,7 @@ class Server:
             errors="replace",
             cwd=self.data,
             preexec_fn=_stop_with_parent,  # noqa: PLW1509 - this process has no threads at this point
-            **self._identity(),
+            **self.identity(),
         )
         ready = threading.Event()
         threading.Thread(target=self._keep_log, args=(process, ready), daemon=True).start()
@@ -123,6 +123,7 @@ class Server:
                 log.flush()
                 if READY in line:
                     ready.set()
+        process.stderr.close()
         process.wait()
         ready.set()
 
@@ -137,7 +138,8 @@ class Server:
                 continue
             return
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
+        """As which user programs of the server run."""
         if self.user is None:
             return {}
         return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}

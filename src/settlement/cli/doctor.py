@@ -34,6 +34,7 @@ from settlement.cli.output import (
 )
 from settlement.core.clock import parse_time
 from settlement.core.errors import DatabaseUnavailable, SettlementError
+from settlement.sealing import read_key_file
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.signing import Ed25519FileSigner, SigningKeyError, verify_ed25519
 from settlement.store import operator
@@ -243,6 +244,34 @@ def _signing_key(settings: Settings) -> Iterator[Finding]:
     )
 
 
+def _seal_key(settings: Settings) -> Iterator[Finding]:
+    """Without one the server serves, so its absence is a warning; a spoilt one stops the start."""
+    path = settings.seal_key_file
+    if settings.seal_key:
+        yield Finding(name="seal key", status=OK, detail="SETTLEMENT_SEAL_KEY holds 32 bytes")
+        return
+    if not path.exists():
+        advice = "Set SETTLEMENT_SEAL_KEY: until then bids are refused."
+        yield Finding(
+            name="seal key",
+            status=WARNING,
+            detail=f"SETTLEMENT_SEAL_KEY is empty and {path} does not exist yet",
+            advice="The first start in sandbox makes it." if settings.sandbox else advice,
+        )
+        return
+    try:
+        read_key_file(path)
+    except (SigningKeyError, ValueError) as error:
+        yield Finding(
+            name="seal key",
+            status=PROBLEM,
+            detail=f"{path}: {error}",
+            advice="Put the key back from your own copy, or set SETTLEMENT_SEAL_KEY.",
+        )
+        return
+    yield Finding(name="seal key", status=OK, detail=f"{path} holds 32 bytes")
+
+
 def _checkpoint(settings: Settings) -> Iterator[Finding]:
     try:
         head = CheckpointFile(settings.checkpoint_file).read()
@@ -281,6 +310,7 @@ _PROBES: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
     _directories,
     _space,
     _signing_key,
+    _seal_key,
     _checkpoint,
     _port,
     *doctor_around.PROBES,

@@ -1,8 +1,7 @@
 """Probes of `settlement doctor` for what stands around the books.
 
-For: `doctor.py`. A scratch database where the real one lies, the disk's sync, the seal key, the
-secrets of inbound messages, the rail, backups, the last audit, the limit of open files, and the
-collector of traces.
+For: `doctor.py`. A scratch database where the real one lies, the disk's sync, the secrets of
+inbound messages, the rail, backups, the last audit, open files, the collector of traces.
 Guarantees: each is tried, not only looked up, where trying changes nothing; what is written is
 removed again.
 Does not: judge the books; `settlement audit` does.
@@ -23,15 +22,12 @@ from urllib.parse import urlsplit
 from settlement.cli.findings import OK, PROBLEM, WARNING, Finding, nearest
 from settlement.config import SIMULATED
 from settlement.core.archive import name_time_us
-from settlement.core.bids import parse_seal_key
 from settlement.core.clock import parse_time
 from settlement.core.errors import SettlementError
-from settlement.core.rail import Answering, RailSilent
+from settlement.core.rail import Answering, RailDenies, RailSilent
 from settlement.edge.rails.choice import rails
-from settlement.sealing import SealKey, read_key_file
 from settlement.service.archive import archives_in
 from settlement.service.verdict import find_verdict
-from settlement.signing import SigningKeyError
 from settlement.store import operator
 from settlement.store.database import StoreError, SystemClock, open_database
 
@@ -128,42 +124,6 @@ def _sync_ns(place: Path) -> int:
     return sorted(took)[_SYNCS // 2]
 
 
-def seal_key(settings: Settings) -> Iterator[Finding]:
-    """Whether bids can be sealed."""
-    path = settings.seal_key_file
-    try:
-        if settings.seal_key:
-            SealKey(parse_seal_key(settings.seal_key))
-        elif path.exists():
-            SealKey(read_key_file(path))
-        else:
-            yield _no_seal_key(settings, path)
-            return
-    except (SigningKeyError, ValueError) as error:
-        yield Finding(
-            name="seal key",
-            status=PROBLEM,
-            detail=str(error),
-            advice="Put your own copy of the key back: open intents cannot be closed without it.",
-        )
-        return
-    yield Finding(name="seal key", status=OK, detail="can be used")
-
-
-def _no_seal_key(settings: Settings, path: Path) -> Finding:
-    if settings.sandbox:
-        advice = "The first start in sandbox makes it."
-        return Finding(
-            name="seal key", status=WARNING, detail=f"{path} does not exist yet", advice=advice
-        )
-    return Finding(
-        name="seal key",
-        status=WARNING,
-        detail="there is none, so bids get 503",
-        advice="Set SETTLEMENT_SEAL_KEY, or leave the exchange paused.",
-    )
-
-
 def webhook_secrets(settings: Settings) -> Iterator[Finding]:
     """Whether what the rail tells us can be taken in."""
     rail = settings.rail
@@ -200,14 +160,18 @@ def rail(settings: Settings) -> Iterator[Finding]:
         adapter = rails(settings)[settings.rail]
         if isinstance(adapter, Answering):
             adapter.check()
-    except (RailSilent, SettlementError, OSError) as silence:
-        yield Finding(
-            name="rail",
-            status=PROBLEM,
-            detail=str(silence),
-            advice="Stripe: 401 and 403 are SETTLEMENT_STRIPE_SECRET_KEY, else the way to its API."
-            " Simulated: SETTLEMENT_RAIL_DIR, which must hold its own book whole.",
-        )
+    except RailDenies as denial:
+        advice = "Stripe: SETTLEMENT_STRIPE_SECRET_KEY is not, or no longer, its account's."
+        yield Finding(name="rail", status=PROBLEM, detail=str(denial), advice=advice)
+        return
+    except RailSilent as silence:
+        # A warning: during a rail's outage a server may be restarted, and asks until it answers.
+        advice = "See the rail's status page, then the way to it from here."
+        yield Finding(name="rail", status=WARNING, detail=str(silence), advice=advice)
+        return
+    except (SettlementError, OSError) as error:
+        advice = "SETTLEMENT_RAIL_DIR must be readable and hold the simulated rail's book whole."
+        yield Finding(name="rail", status=PROBLEM, detail=str(error), advice=advice)
         return
     yield Finding(name="rail", status=OK, detail=f"{settings.rail} answers")
 
@@ -297,7 +261,6 @@ def collector(settings: Settings) -> Iterator[Finding]:
 PROBES: Final = (
     scratch,
     sync,
-    seal_key,
     webhook_secrets,
     rail,
     backups,

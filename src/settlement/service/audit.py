@@ -16,7 +16,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.clock import time_text
-from settlement.service import audit_chain, audit_claims, audit_deals, audit_ledger, statements
+from settlement.service import (
+    audit_chain,
+    audit_claims,
+    audit_deals,
+    audit_exchange,
+    audit_ledger,
+    statements,
+)
 from settlement.service.audit_base import AuditContext, Check, Skip
 from settlement.store.audit import AuditReader
 
@@ -33,6 +40,7 @@ CHECKS: Final[tuple[Check, ...]] = tuple(
             *audit_deals.CHECKS,
             *audit_claims.CHECKS,
             *audit_chain.CHECKS,
+            *audit_exchange.CHECKS,
             *statements.CHECKS,
         ),
         key=lambda check: check.number,

@@ -130,9 +130,6 @@ CHECKS: Final = (
         run=by_query("audit_outbox_invented", "audit_outbox_missing"),
         needs="event",
     ),
-    not_yet(41, "no price left before the close", "there are no sealed bids yet"),
-    not_yet(42, "reveals match their commitments", "there are no sealed bids yet"),
-    not_yet(43, "the winner recomputes", "there are no awards yet"),
     not_yet(45, "fences never decrease", "only the current fence of each name is kept"),
     Check(
         number=46,

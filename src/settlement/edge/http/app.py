@@ -32,6 +32,7 @@ from settlement.edge.http.request import (
     standing_of,
 )
 from settlement.edge.http.routes import ALL_ROUTES
+from settlement.edge.http.routes.pages import ASSETS_PATH
 from settlement.edge.http.routing import allowed_methods, require_access
 from settlement.edge.http.threads import Threads
 
@@ -106,7 +107,16 @@ def _openapi() -> OpenAPIConfig:
         version=__version__,
         description=DESCRIPTION,
         openapi_router=router,
-        render_plugins=[SwaggerRenderPlugin(path="/"), JsonRenderPlugin()],
+        render_plugins=[
+            SwaggerRenderPlugin(
+                path="/",
+                js_url=f"{ASSETS_PATH}/swagger-ui-bundle.js",
+                css_url=f"{ASSETS_PATH}/swagger-ui.css",
+                standalone_preset_js_url=f"{ASSETS_PATH}/swagger-ui-standalone-preset.js",
+                favicon='<link rel="icon" href="data:,">',
+            ),
+            JsonRenderPlugin(),
+        ],
         components=Components(
             security_schemes={
                 "api_key": SecurityScheme(

@@ -5,10 +5,12 @@
 -- name: audit_counts
 SELECT 'agent' AS name, count(*) AS n FROM agent
 UNION ALL SELECT 'account', count(*) FROM account
+UNION ALL SELECT 'bid', count(*) FROM bid
 UNION ALL SELECT 'claim', count(*) FROM claim
 UNION ALL SELECT 'deal', count(*) FROM deal
 UNION ALL SELECT 'effect', count(*) FROM effect
 UNION ALL SELECT 'event', count(*) FROM event
+UNION ALL SELECT 'intent', count(*) FROM intent
 UNION ALL SELECT 'ledger_tx', count(*) FROM ledger_tx
 UNION ALL SELECT 'log_entry', count(*) FROM log_entry
 UNION ALL SELECT 'mandate', count(*) FROM mandate

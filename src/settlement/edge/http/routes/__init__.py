@@ -18,6 +18,7 @@ from settlement.edge.http.routes import (
     keys,
     log,
     mandates,
+    pages,
     pay,
     payouts,
     proofs,
@@ -31,6 +32,7 @@ from settlement.edge.http.routes import (
 )
 
 ALL_ROUTES = (
+    *pages.ROUTES,
     *service.ROUTES,
     *agents.ROUTES,
     *proofs.ROUTES,
