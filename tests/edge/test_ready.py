@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def live(tmp_path: Path, database_url: str) -> Iterator[World]:
     with world(tmp_path, database_url) as served:
         served.app.state["rail_watch"] = RailWatch(
-            "simulated", served.services.rails, fresh_seconds=0
+            "simulated", lambda: served.services.rails, fresh_seconds=0
         )
         yield served
 
@@ -130,9 +130,9 @@ def test_a_rail_is_asked_by_one_at_a_time_and_nobody_waits_for_ever(
     """Broken build: every monitor's question is one more hanging connection to the rail."""
     monkeypatch.setattr("settlement.edge.http.rail_watch.WAIT_SECONDS", 0.05)
     rail = Stuck()
-    watch = RailWatch("stuck", {"stuck": rail}, fresh_seconds=0)
+    watch = RailWatch("stuck", lambda: {"stuck": rail}, fresh_seconds=0)
     for _ in range(5):
         assert not watch.look().ok
     assert rail.asked == 1
     rail.go_on.set()
-    assert not RailWatch("other", {"stuck": rail}).look().ok
+    assert not RailWatch("other", lambda: {"stuck": rail}).look().ok

@@ -68,7 +68,7 @@ def create_app(services: HttpServices) -> Litestar:
                 "services": services,
                 "threads": threads,
                 "key_ring": ring,
-                "rail_watch": RailWatch(settings.rail, services.rails),
+                "rail_watch": RailWatch(settings.rail, lambda: services.rails),
                 "limiter": Limiter(settings.limits, max(1, settings.rate_processes)),
             }
         ),

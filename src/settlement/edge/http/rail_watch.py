@@ -19,7 +19,7 @@ from settlement.core.rail import Answering, RailSilent
 from settlement.service.health import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 FRESH_SECONDS: Final = 10.0
 WAIT_SECONDS: Final = 2.0
@@ -29,10 +29,14 @@ class RailWatch:
     """Watches the rail that the settings name."""
 
     def __init__(
-        self, name: str, rails: Mapping[str, object], *, fresh_seconds: float = FRESH_SECONDS
+        self,
+        name: str,
+        rails: Callable[[], Mapping[str, object]],
+        *,
+        fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self._name = name
-        self._rail = rails.get(name)
+        self._rails = rails  # asked for late: an app can be made to be read, without any services
         self._fresh_seconds = fresh_seconds
         self._lock = threading.Lock()
         self._asked_at: float | None = None
@@ -42,11 +46,11 @@ class RailWatch:
 
     def look(self) -> Check:
         """How the rail answered last; asks it anew when that is too long ago."""
-        if self._rail is None:
+        rail = self._rails().get(self._name)
+        if rail is None:
             return Check(ok=False, detail=f"There is no adapter for the rail {self._name!r}.")
-        if not isinstance(self._rail, Answering):
+        if not isinstance(rail, Answering):
             return Check(ok=True)
-        rail = self._rail
         with self._lock:
             now = time.monotonic()
             old = self._asked_at is None or now - self._asked_at >= self._fresh_seconds
