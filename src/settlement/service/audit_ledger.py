@@ -19,6 +19,8 @@ from settlement.core.hashes import LegFacts, tx_hash
 from settlement.service.audit_base import Check, Skip, by_query, not_yet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from settlement.core.canonical import Json
     from settlement.service.audit_base import AuditContext, CheckFunction, Outcome
     from settlement.store.audit import AuditReader
@@ -61,7 +63,14 @@ def _movements(reader: AuditReader, _context: AuditContext) -> Outcome:
 
 
 def _tx_hashes(reader: AuditReader, _context: AuditContext) -> Outcome:
-    rows = reader.stream("audit_tx_page", tx_id="", leg=-1)
+    return _tx_hash_of(reader.stream("audit_tx_page", tx_id="", leg=-1))
+
+
+def _tx_hashes_since(reader: AuditReader, context: AuditContext) -> Outcome:
+    return _tx_hash_of(reader.stream("audit_tx_since_page", log_index=context.since - 1, leg=0))
+
+
+def _tx_hash_of(rows: Iterable[dict[str, Any]]) -> Outcome:
     for tx_id, group in groupby(rows, key=lambda row: row["tx_id"]):
         legs = list(group)
         why = _tx_fault(tx_id, legs)
@@ -153,6 +162,7 @@ CHECKS: Final = (
         title="every tx_hash recomputes and is in its event",
         run=_tx_hashes,
         needs="ledger_tx",
+        since=_tx_hashes_since,
     ),
     Check(number=7, title="the four counters are sums", run=_account_faults(7), needs="account"),
     Check(
