@@ -19,6 +19,7 @@ from settlement.core.principal import ANONYMOUS
 from settlement.service.audit import AuditReport, run_audit
 from settlement.service.audit_base import AuditContext
 from settlement.service.audit_runs import record_run
+from settlement.service.balances import Balances
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.signing import verify_ed25519
 from settlement.store.database import open_database
@@ -177,6 +178,7 @@ def play_history(directory: Path, url: str, clock: SteppingClock | None) -> Hist
         play.go(deals["quoted"], ANONYMOUS)
         deals["new"] = play.proof(by.helper)
         play.work()
+        Balances(services.db, 9).step()
         record_run(services.db, run_audit(services.db), "auditor")
         services.sequencer.ensure_covered(deals["new"]["deal_id"])
         context = known_outside(services)

@@ -6,6 +6,21 @@ from tests.audit.plants import _TX, _plant
 
 CONDUCT = (
     _plant(
+        9,
+        "a checkpoint typed in",
+        "not the sum of its transfers",
+        "UPDATE balance_checkpoint SET credits_posted = credits_posted + 1"
+        " WHERE ref = 'fee_protocol:platform'"
+        " AND tree_size = (SELECT max(tree_size) FROM balance_checkpoint)",
+    ),
+    _plant(
+        9,
+        "an account left out of a checkpoint",
+        "not the sum of its transfers",
+        "DELETE FROM balance_checkpoint WHERE ref = 'fee_protocol:platform'"
+        " AND tree_size = (SELECT max(tree_size) FROM balance_checkpoint)",
+    ),
+    _plant(
         35,
         "a booked time set back",
         "not the one in its id",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PLANTS = (*plants.PLANTS, *plants_conduct.CONDUCT, *plants_exchange.PLANTS)
 #: Checks whose part of the system does not exist yet, or which nothing here can feed.
-WITHOUT_DATA = {9, 32, 36, 44}
+WITHOUT_DATA = {32, 36, 44}
 #: Clean histories have no expiring holds; a planted one does.
 ONLY_PLANTED = {14}
 

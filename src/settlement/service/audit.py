@@ -26,6 +26,7 @@ from settlement.service import (
     audit_exchange,
     audit_ledger,
     audit_runs,
+    balances,
     statements,
 )
 from settlement.service.audit_base import AuditContext, Check, Skip
@@ -48,6 +49,7 @@ CHECKS: Final[tuple[Check, ...]] = tuple(
             *audit_chain.CHECKS,
             *audit_conduct.CHECKS,
             *audit_runs.CHECKS,
+            *balances.CHECKS,
             *audit_exchange.CHECKS,
             *statements.CHECKS,
         ),
@@ -151,6 +153,8 @@ def run_audit(
     known, seen = context or AuditContext(), watcher or Watcher()
 
     def on_snapshot(tx: Tx) -> AuditReport:
+        if db.kind == "postgres":
+            tx.run("audit_patience")
         if known.since and (audited_to(tx) < known.since or find_head(tx, known.since) is None):
             raise HeadNotAudited(tree_size=known.since)
         reader = AuditReader(tx, seen.turned)

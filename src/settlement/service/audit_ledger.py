@@ -16,7 +16,7 @@ from settlement.core.canonical import load_json
 from settlement.core.clock import SECOND_US, time_text
 from settlement.core.errors import CanonicalForm
 from settlement.core.hashes import LegFacts, tx_hash
-from settlement.service.audit_base import Check, Skip, by_query, not_yet
+from settlement.service.audit_base import Check, by_query, not_yet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -125,12 +125,6 @@ def _holds_in_time(reader: AuditReader, _context: AuditContext) -> Outcome:
     return reader.first("audit_hold_late", swept=time_text(reader.now_us - _SWEPT_WITHIN_US))
 
 
-def _checkpoints(_reader: AuditReader, _context: AuditContext) -> Outcome:
-    return Skip(
-        reason="unguarded accounts are summed from their transfers; no checkpoints are kept"
-    )
-
-
 CHECKS: Final = (
     Check(
         number=1,
@@ -171,7 +165,6 @@ CHECKS: Final = (
         run=by_query("audit_guard_history"),
         needs="transfer",
     ),
-    Check(number=9, title="balance checkpoints are sums", run=_checkpoints),
     Check(
         number=10,
         title="nothing is overdrawn",

@@ -6,6 +6,7 @@
 SELECT 'agent' AS name, count(*) AS n FROM agent
 UNION ALL SELECT 'account', count(*) FROM account
 UNION ALL SELECT 'bid', count(*) FROM bid
+UNION ALL SELECT 'balance_checkpoint', count(*) FROM balance_checkpoint
 UNION ALL SELECT 'claim', count(*) FROM claim
 UNION ALL SELECT 'deal', count(*) FROM deal
 UNION ALL SELECT 'effect', count(*) FROM effect
