@@ -45,7 +45,7 @@ def last(said: dict[str, str], word: str) -> str:
 
 def assert_proven(scene: Scene) -> None:
     """What the page calls proof, asked once more in JSON."""
-    scene.run(Command('settlement replay "$DEAL" --json', 0))
+    scene.run(Command('settlement replay "$DEAL" --json'))
     scene.deployment.assert_audit_is_clean()
 
 
