@@ -28,6 +28,7 @@ from settlement.edge.rails import choice
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.edge.worker import Loop, Worker, has_events, has_jobs
 from settlement.sealing import SealKey, open_or_create_key_file, read_key_file
+from settlement.service.balances import BALANCES, BALANCES_SECONDS, Balances
 from settlement.service.bundles import Bundles
 from settlement.service.deliveries import Deliveries
 from settlement.service.effects import EffectRunner
@@ -279,6 +280,7 @@ def _job_kinds(db: Database, feed: Feed) -> list[JobKind]:
     """
     kinds = [
         JobKind(job_type=FEED_RELEASE, handler=feed.handle, every_seconds=FEED_RELEASE_SECONDS),
+        JobKind(job_type=BALANCES, handler=Balances(db).handle, every_seconds=BALANCES_SECONDS),
         JobKind(job_type=FORGET, handler=Forgetting(db).handle, every_seconds=FORGET_SECONDS),
     ]
     # It forgets the past periods of all kinds, its own too.

@@ -37,6 +37,13 @@ class ObservingSettings:
             "Share of requests that are traced, with all that follows from them.",
         )
     )
+    worker_metrics_port: int = field(
+        metadata=setting(
+            "0",
+            readers.whole(0, 65_535),
+            "Port on which `settlement worker` shows /metrics, at SETTLEMENT_HOST; 0: none.",
+        )
+    )
     backup_dir: Path = field(
         metadata=setting(
             "var/backups",

@@ -11,6 +11,7 @@ Contract §3.8. Change colour: green.
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -35,6 +36,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves
 
 PREFIX: Final = "settlement_http"
 _FAULT: Final = 500
+#: Entered at no cost, by any number of requests at once.
+_UNTRACED: Final = nullcontext(tracing.NOTHING)
 _TRACEPARENT: Final = b"traceparent"
 _LABELS: Final = ("method", "path", "status_code")
 
@@ -63,20 +66,18 @@ class RequestMetrics(PrometheusMiddleware):
         members = cast("dict[str, Any]", scope)
         method, path = members["method"], members["path_template"]
         REQUEST_ID.set(request_id(members))
-        try:
-            if not tracing.on():
+        traced = tracing.within(request_span(members, method, path)) if tracing.on() else _UNTRACED
+        with traced as span:
+            try:
                 await self.app(scope, receive, watched)
-            else:
-                with tracing.within(request_span(members, method, path)) as span:
-                    await self.app(scope, receive, watched)
-                    span.note("http.response.status_code", status)
-        finally:
-            count, seconds = self._of(method, path, status)
-            count.inc()
-            took = perf_counter() - started
-            seconds.observe(took)
-            if status >= _FAULT or logger.isEnabledFor(logging.DEBUG):
-                log_request(method, path, status, took)
+            finally:
+                span.note("http.response.status_code", status)
+                count, seconds = self._of(method, path, status)
+                count.inc()
+                took = perf_counter() - started
+                seconds.observe(took)
+                if status >= _FAULT or logger.isEnabledFor(logging.DEBUG):
+                    log_request(method, path, status, took)
 
     def _of(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
         key = (method, path, status)
