@@ -38,7 +38,7 @@ CAUSED_BY: Final[dict[str, frozenset[tuple[str, str]]]] = {
     "REFUND_INITIATED": frozenset((kind, "hold") for kind in _BACK),
     "REFUNDED": frozenset((kind, phase) for kind in _BACK for phase in ("final", "post")),
     "REFUND_FAILED": frozenset((kind, "void") for kind in _BACK),
-    "CHARGED_BACK": frozenset({("chargeback", "final")}),
+    "CHARGED_BACK": frozenset({("chargeback", "final"), ("dispute_close", "final")}),
     "TOPPED_UP": frozenset({("topup", "final")}),
     "RECEIVABLE_RECOVERED": frozenset({("recover", "final")}),
     "RECEIVABLE_WRITTEN_OFF": frozenset({("write_off", "final")}),
