@@ -170,6 +170,22 @@ def test_only_what_escrow_lacks_is_drawn(world: World) -> None:
     assert balance(world, "escrow:deal_1") == 9_900
 
 
+def test_a_seller_draws_on_a_reserve_only_for_work_somebody_has_looked_at(world: World) -> None:
+    """Catches: any agent drains a reserve whose threshold is 0 by selling to its buyer."""
+    world.fund(BUYER)
+    create(world, reserve_minor=15_000, confidence_threshold="0")
+    world.pack("deal_1", vertical="marketing")
+    answer = auto_go(world, principal=key_of(SELLER))
+    assert (answer["decision"], answer["reasons"]) == (
+        "manual_go_required",
+        ["reserve_needs_receipt"],
+    )
+    world.verify(OPERATOR, "deal_1")
+    assert auto_go(world, principal=key_of(SELLER))["reserve_drawn_minor"] == 9_900
+    world.pack("deal_2", vertical="marketing", price_minor=2_000)
+    assert auto_go(world, "deal_2", principal=key_of(BUYER))["reserve_drawn_minor"] == 2_000
+
+
 def test_a_mandate_without_reserve_approves_and_moves_nothing(world: World) -> None:
     create(world)
     packed(world)

@@ -152,14 +152,26 @@ def test_a_refund_goes_to_the_balance_that_paid_at_once() -> None:
 
 
 def test_what_was_paid_out_is_owed_to_us() -> None:
-    """Catches a build that overdraws the seller, or refuses to refund what it spent."""
+    """Catches a build that overdraws the seller, or in which nobody can refund what it spent."""
     world = settled()
     paid_out(world)
-    refund(world)
+    refund(world, principal=OPERATOR)
     answer(world)
     assert world.deals["deal_1"].state == "refunded"
     assert world.books.posted[f"receivable:{SELLER}"] == -9_692
     assert world.books.posted[f"entity:{SELLER}"] == 0
+
+
+def test_a_seller_who_was_paid_out_does_not_refund_with_our_money() -> None:
+    """Catches the pump: paid out, then refunded to a friend's card, and owing it for ever."""
+    world = settled()
+    paid_out(world)
+    refuses(world, "refund_needs_operator", lambda: refund(world))
+    refuses(world, "refund_needs_operator", lambda: refund(world, 2, "k2"))
+    world.fund(SELLER, 2_000)
+    refuses(world, "refund_needs_operator", lambda: refund(world, 10_000, "k3"))
+    assert refund(world, 3_000, "k4")["state"] == "planned"
+    assert world.books.posted[f"receivable:{SELLER}"] == 0
 
 
 def test_a_payout_pays_what_a_refund_left() -> None:

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     SELLER_MISMATCH = "seller_mismatch"
     SELLER_RESTRICTED = "seller_restricted"
     RESERVE_NEEDS_KEY = "reserve_needs_key"
+    RESERVE_NEEDS_RECEIPT = "reserve_needs_receipt"
     RESERVE_TOO_SMALL = "reserve_too_small"
 
 
@@ -67,6 +68,7 @@ class Spend:
     seller_hundredths: int | None  # None: the seller is only a name
     is_named_seller: bool  # False: the caller expected another seller
     has_key: bool
+    is_buyers: bool  # called with the buyer's own key, or by an operator
 
 
 def broken_limits(mandate: Mandate, spend: Spend, available_minor: int) -> list[str]:
@@ -93,6 +95,12 @@ def broken_limits(mandate: Mandate, spend: Spend, available_minor: int) -> list[
         (Reason.SELLER_RESTRICTED, score is not None and tier_of(score).name == _RESTRICTED),
         # Whoever shows no key may be anybody: a reserve is money, and is not drawn on (§4.3).
         (Reason.RESERVE_NEEDS_KEY, has_reserve and not spend.has_key),
+        # Any agent can make a deal and sell it to this buyer: what is not the buyer's own call
+        # draws on the reserve only for work that somebody who counts has looked at.
+        (
+            Reason.RESERVE_NEEDS_RECEIPT,
+            draws and not spend.is_buyers and spend.best_confidence is None,
+        ),
         (Reason.RESERVE_TOO_SMALL, draws and available_minor < spend.needed_minor),
     )
     return [reason.value for reason, is_broken in tests if is_broken]

@@ -66,6 +66,7 @@ from settlement.core.errors.going_back import (
     NothingOwed,
     OverRefund,
     PayoutOpen,
+    RefundNeedsOperator,
     RefundOpen,
     RefundRefused,
 )
@@ -235,6 +236,7 @@ __all__ = [
     "QuoteMismatch",
     "RailUnknown",
     "RateLimited",
+    "RefundNeedsOperator",
     "RefundOpen",
     "RefundRefused",
     "Rejected",

@@ -25,6 +25,18 @@ class OverRefund(Rejected):
 
 
 @leaf
+class RefundNeedsOperator(Rejected):
+    code = "refund_needs_operator"
+    title = "The money is not there any more"
+    message = (
+        "A payee of deal {deal_id} does not have its part available any more, so it would come to"
+        " owe it."
+    )
+    advice = "Refund less, wait for the payee's next income, or ask the operator, who may refund."
+    deal_id: str
+
+
+@leaf
 class PayoutOpen(Rejected):
     code = "payout_open"
     retry = Retry.LATER

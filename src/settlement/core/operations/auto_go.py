@@ -232,7 +232,7 @@ class AutoGo:
             named = self.mandate_id is not None
             reason = Reason.MANDATE_NOT_FOUND if named else Reason.MANDATE_MISSING
             return _Choice(mandate=None, reasons=[reason.value])
-        spend = self._spend(state, deal, ctx)
+        spend = self._spend(state, deal, buyer, ctx)
         choices = [
             _Choice(
                 mandate=one,
@@ -242,7 +242,7 @@ class AutoGo:
         ]
         return min(choices, key=lambda choice: len(choice.reasons))
 
-    def _spend(self, state: State, deal: Deal, ctx: Context) -> Spend:
+    def _spend(self, state: State, deal: Deal, buyer: str | None, ctx: Context) -> Spend:
         seller_id, expected = deal.seller_id, self.seller_agent_id
         return Spend(
             now=ctx.now,
@@ -254,6 +254,7 @@ class AutoGo:
             seller_hundredths=(None if seller_id is None else state.scores[seller_id, deal.asset]),
             is_named_seller=expected is None or expected in (seller_id, deal.seller_label),
             has_key=self._has_key(),
+            is_buyers=self.principal.is_operator or own_key(self.principal) == buyer,
         )
 
     # --- what follows ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from settlement.core.accounts import agent_account
+from settlement.core.accounts import agent_account, available
 from settlement.core.canonical import framed_hash
 from settlement.core.deal import check_transition
 from settlement.core.errors import (
@@ -21,6 +21,7 @@ from settlement.core.errors import (
     OverRefund,
     PartyMismatch,
     PayoutOpen,
+    RefundNeedsOperator,
     RefundOpen,
 )
 from settlement.core.events import Actor
@@ -108,6 +109,8 @@ class Refund:
         self._check_state(state, deal)
         # 12 amount
         payment, parts = self._choose(deal, remains_of(state, deal))
+        # 13 funds
+        self._check_funds(state, deal, parts)
 
         # ---- point of no return: construction and asserts only
         writes = WriteSet()
@@ -160,6 +163,19 @@ class Refund:
                 raise PayoutOpen(
                     deal_id=deal.deal_id, payout_id=payout.payout_id, state=payout.state
                 )
+
+    def _check_funds(self, state: State, deal: Deal, parts: Parts) -> None:
+        """A seller gives back what is there; only an operator may let somebody owe it.
+
+        Otherwise whoever is paid out and then refunds has been paid twice, out of our pocket, and a
+        debt of an agent that never earns again is collected by nobody.
+        """
+        if self.principal.is_operator:
+            return
+        for agent_id, minor in parts.payees:
+            account = state.accounts[agent_account(agent_id).ref, deal.asset]
+            if available(account) < minor:
+                raise RefundNeedsOperator(deal_id=deal.deal_id)
 
     def _choose(self, deal: Deal, remains: Remains) -> tuple[PaymentIn, Parts]:
         """Which payment, how much and from whom; raises OverRefund."""
