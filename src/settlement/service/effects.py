@@ -11,7 +11,7 @@ lease. Whatever is no proof is unknown, and is asked about without end.
 A new effect whose switch is paused is not sent; its job looks again later, and uses no attempt.
 After a recovery nothing is sent before it was reconciled, and from then on a rail is asked before
 it is sent anything: it may have been sent it in the time that was lost.
-Does not: move money (the `RECORDERS` do), or use an attempt for silence.
+Does not: move money (the recorders do), or use an attempt for silence.
 
 Spec §6.4, §17.3. Change colour: red.
 """
@@ -24,15 +24,22 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from settlement.core.clock import SECOND_US, parse_time
 from settlement.core.errors import LeaseLost, SettlementError
 from settlement.core.obligations import rail_key
-from settlement.core.operations import RailOutcome, RecordCharge, RecordPayout, RecordRefund
+from settlement.core.operations import (
+    RailOutcome,
+    RecordCharge,
+    RecordPayout,
+    RecordRefund,
+    RecordTopupCharge,
+)
 from settlement.core.principal import SYSTEM
 from settlement.core.rail import RailRequest, RailSilent
 from settlement.core.rows import Effect, EffectKind, EffectState, Job
+from settlement.core.topups import is_topup_charge
 from settlement.faults import fault
 from settlement.service.answers import Answer
 from settlement.service.jobs import EFFECT
@@ -61,12 +68,19 @@ _UNKNOWN: Final = RailOutcome(state="unknown")
 _OPEN: Final = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 
 
-#: Who books what a rail said, by the kind of the effect.
-RECORDERS: Final[Mapping[EffectKind, type[RecordCharge | RecordPayout | RecordRefund]]] = {
+Recorder: TypeAlias = RecordCharge | RecordPayout | RecordRefund | RecordTopupCharge
+_RECORDERS: Final[Mapping[EffectKind, type[Recorder]]] = {
     EffectKind.CHARGE: RecordCharge,
     EffectKind.PAYOUT: RecordPayout,
     EffectKind.REFUND: RecordRefund,
 }
+
+
+def find_recorder(effect: Effect) -> type[Recorder] | None:
+    """Who books what a rail said about an effect; None where nobody does."""
+    if is_topup_charge(effect):
+        return RecordTopupCharge
+    return _RECORDERS.get(effect.kind)
 
 
 @dataclass(slots=True)
@@ -144,7 +158,7 @@ class EffectRunner:
         final: list[Job] = []
         for effect_id, job in by_id.items():
             effect = effects.get(effect_id)
-            if effect is None or effect.kind not in RECORDERS or effect.rail not in self._rails:
+            if effect is None or find_recorder(effect) is None or effect.rail not in self._rails:
                 logger.error("job %s: nobody here can do effect %s", job.job_id, effect_id)
                 self._jobs.fail_in(tx, job, f"nobody here can do effect {effect_id}")
             elif effect.state in (EffectState.CONFIRMED, EffectState.REFUSED):
@@ -354,8 +368,10 @@ def _is_ours(answer: RailAnswer, effect: Effect) -> bool:
     return (answer.amount_minor, answer.asset) == (effect.amount_minor, effect.asset)
 
 
-def _record_of(case: _Case) -> RecordCharge | RecordPayout | RecordRefund:
-    return RECORDERS[case.effect.kind](
+def _record_of(case: _Case) -> Recorder:
+    recorder = find_recorder(case.effect)
+    assert recorder is not None, "nobody takes an effect that nobody records"
+    return recorder(
         principal=SYSTEM,
         effect_id=case.effect.effect_id,
         deal_id=case.effect.deal_id,

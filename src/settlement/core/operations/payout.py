@@ -1,8 +1,9 @@
 """Ask for a payee's net of a deal to be paid out to a rail.
 
 For: POST /protocol/payouts.
-Guarantees: one payout per deal and payee, the whole net less what went back, held before the rail
-is called; after a proven refusal it may be asked for again.
+Guarantees: one payout per deal and payee, the whole net less what went back and what the payee
+owes, which is recovered first; held before the rail is called; after a proven refusal it may be
+asked for again.
 Does not: call the rail. What it answers is recorded by `record_payout.py`.
 
 Spec §4.6, §6.4. Change colour: red.
@@ -13,16 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from settlement.core.accounts import (
-    agent_account,
-    available,
-)
+from settlement.core.accounts import agent_account, available, receivable_account
 from settlement.core.deal import check_transition
 from settlement.core.errors import (
     Disputed,
     IllegalTransition,
     InsufficientFunds,
     NothingOwed,
+    OwesMore,
     PartyMismatch,
     RefundOpen,
 )
@@ -48,6 +47,7 @@ from settlement.core.operations.paying_out import (
     payout_result,
     transit_refs,
 )
+from settlement.core.operations.recovering import owed_by, recover
 from settlement.core.rows import DealState, EffectState, Payout
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
@@ -95,7 +95,11 @@ class RequestPayout:
         deal = state.deals[self.deal_id]
         if deal is None:
             return Needs()
-        refs = (agent_account(self.agent_id).ref, *transit_refs(ctx.rules))
+        refs = (
+            agent_account(self.agent_id).ref,
+            receivable_account(self.agent_id).ref,
+            *transit_refs(ctx.rules),
+        )
         return Needs(
             accounts=tuple((ref, deal.asset) for ref in refs),
             destinations=((self.agent_id, self.destination_id),),
@@ -103,6 +107,7 @@ class RequestPayout:
             settlements=(self.deal_id,),
             parties=(self.deal_id,),
             refunds=(self.deal_id,),
+            recovered=((self.deal_id, self.agent_id),),
         )
 
     def decide(self, state: State, ctx: Context) -> Decision:
@@ -137,6 +142,8 @@ class RequestPayout:
             authority=authority_of(self.principal),
             role="operator" if self.principal.is_operator else PAYEE,
         )
+        recovered = recover(books, chain, state, self.agent_id, owed.amount_minor)
+        owed = replace(owed, amount_minor=owed.amount_minor - recovered)
         planner = PayoutPlanner(ctx=ctx, books=books, chain=chain, by=by)
         payout = planner.plan(owed, target, earlier)
         change_deal(writes, deal, chain, ctx.now)
@@ -166,13 +173,19 @@ class RequestPayout:
         raise PartyMismatch(deal_id=deal.deal_id)
 
     def _still_owed(self, state: State, owed: Owed) -> Owed:
-        """The net less what went back; a rail's open refund may yet leave more of it."""
+        """The net less what went back or was recovered; an open refund may yet leave more of it."""
         refunds = state.refunds[self.deal_id]
         if any_open(refunds):
             raise RefundOpen(deal_id=self.deal_id)
-        left = owed.amount_minor - borne_by(refunds, self.agent_id)
+        gone = borne_by(refunds, self.agent_id) + state.recovered[self.deal_id, self.agent_id]
+        left = owed.amount_minor - gone
         if left <= 0:
             raise NothingOwed(deal_id=self.deal_id, agent_id=self.agent_id)
+        debt = owed_by(state, self.agent_id, owed.asset)
+        if debt >= left:
+            raise OwesMore(
+                deal_id=self.deal_id, agent_id=self.agent_id, owed_minor=debt, left_minor=left
+            )
         return replace(owed, amount_minor=left)
 
     def _check_state(self, state: State, deal: Deal) -> Payout | None:
