@@ -149,7 +149,9 @@ def test_a_silent_rail_is_asked_and_charges_once(play: Play, database_url: str) 
     assert (charged(play), has(play, buyer)) == ([5_000], 5_000)
 
 
-@pytest.mark.parametrize("point", ["effect.before_send", "effect.after_send", "effect.after_record"])
+@pytest.mark.parametrize(
+    "point", ["effect.before_send", "effect.after_send", "effect.after_record"]
+)
 def test_a_worker_killed_around_the_call_tops_up_once(
     play: Play, tmp_path: Path, database_url: str, point: str
 ) -> None:

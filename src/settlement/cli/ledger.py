@@ -39,7 +39,7 @@ def ledger() -> None:
 @operator_option
 @database_option
 @json_option
-def write_off(
+def write_off(  # noqa: PLR0913  # one parameter per option
     *,
     agent_id: str,
     amount: str,

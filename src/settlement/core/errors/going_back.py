@@ -62,7 +62,10 @@ class NothingOwed(Rejected):
     code = "nothing_owed"
     retry = Retry.NEVER
     title = "Nothing is left to pay out"
-    message = "All that agent {agent_id} got from deal {deal_id} has gone back."
+    message = (
+        "All that agent {agent_id} got from deal {deal_id} has gone back, or was kept for what it"
+        " owes."
+    )
     deal_id: str
     agent_id: str
 
