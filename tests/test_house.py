@@ -36,12 +36,13 @@ LONG_FUNCTIONS: dict[str, int] = {}
 MAY_IMPORT = {
     "core": {"core"},
     "faults": {"faults"},
+    "tracing": {"tracing"},
     "store": {"core", "faults", "store"},
     "config": {"core", "config"},
     "signing": {"core", "signing"},
     "sealing": {"core", "signing", "sealing"},
-    "service": {"core", "faults", "store", "config", "signing", "sealing", "service"},
-    "edge": {"core", "faults", "store", "config", "signing", "service", "edge"},
+    "service": {"core", "faults", "tracing", "store", "config", "signing", "sealing", "service"},
+    "edge": {"core", "faults", "tracing", "store", "config", "signing", "service", "edge"},
 }
 #: Third-party packages that only these floors may import; core may import nothing but msgspec.
 RESERVED = {
@@ -50,6 +51,7 @@ RESERVED = {
     "psycopg_pool": {"store"},
     "litestar": {"edge", "wiring", "cli"},
     "uvicorn": {"edge", "wiring", "cli"},
+    "opentelemetry": {"edge"},
 }
 CORE_MAY_USE = {"msgspec", "settlement", "__future__"}
 

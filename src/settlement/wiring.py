@@ -19,6 +19,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from settlement import tracing
 from settlement.config import SIMULATED, ConfigError, Settings
 from settlement.core.bids import parse_seal_key
 from settlement.core.operation import Rules
@@ -27,6 +28,7 @@ from settlement.edge.rails import choice
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.edge.worker import Loop, Worker, has_events, has_jobs
 from settlement.sealing import SealKey, open_or_create_key_file, read_key_file
+from settlement.service.balances import BALANCES, BALANCES_SECONDS, Balances
 from settlement.service.bundles import Bundles
 from settlement.service.deliveries import Deliveries
 from settlement.service.effects import EffectRunner
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from settlement.core.errors import BehindCheckpoint
     from settlement.core.rail import Rail
     from settlement.core.writeset import WriteSet
+    from settlement.edge.otel import OtelTracer
     from settlement.edge.payment_desk import PaymentDesk
     from settlement.service.job_runner import JobRunner
     from settlement.signing import Signer
@@ -96,6 +99,8 @@ class Services:
     worker: Worker
     #: Why this process writes nothing, if it does not.
     behind: BehindCheckpoint | None = None
+    #: Where traces go, if anywhere.
+    tracer: OtelTracer | None = None
     _loops_run: bool = field(default=False, repr=False)
 
     def start(self, *, with_loops: bool = True) -> None:
@@ -103,6 +108,8 @@ class Services:
 
         Raises CheckpointDiverged when the log contradicts what was signed.
         """
+        if self.tracer is not None:
+            tracing.install(self.tracer)
         self.behind = self.sequencer.check_checkpoint()
         if self.behind is not None:
             logger.critical("read-only: %s", self.behind.detail)
@@ -131,6 +138,9 @@ class Services:
             if isinstance(rail, SimulatedRail):
                 rail.close()
         self.db.close()
+        if self.tracer is not None:
+            tracing.install(None)
+            self.tracer.close()
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Services:
@@ -148,7 +158,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Services:
             raise MigrationRefused(
                 f"the database lacks migration {pending[0]}: run `settlement migrate`"
             )
-        return _connect(settings, db, signer, seal, rails)
+        services = _connect(settings, db, signer, seal, rails)
+        services.tracer = _tracer(settings)
+        return services
     except BaseException:
         db.close()
         raise
@@ -268,6 +280,7 @@ def _job_kinds(db: Database, feed: Feed) -> list[JobKind]:
     """
     kinds = [
         JobKind(job_type=FEED_RELEASE, handler=feed.handle, every_seconds=FEED_RELEASE_SECONDS),
+        JobKind(job_type=BALANCES, handler=Balances(db).handle, every_seconds=BALANCES_SECONDS),
         JobKind(job_type=FORGET, handler=Forgetting(db).handle, every_seconds=FORGET_SECONDS),
     ]
     # It forgets the past periods of all kinds, its own too.
@@ -279,6 +292,22 @@ def _job_kinds(db: Database, feed: Feed) -> list[JobKind]:
 def _never(_writes: WriteSet) -> bool:
     """For loops that go by the clock only."""
     return False
+
+
+def _tracer(settings: Settings) -> OtelTracer | None:
+    """Traces to a collector, when one is named."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from settlement.edge.otel import OtelTracer
+    except ImportError as error:
+        raise ConfigError(
+            "SETTLEMENT_TRACE_ENDPOINT",
+            settings.trace_endpoint,
+            f"the packages that send traces are not installed ({error.name})",
+            "Install settlement[otel], or leave the setting empty.",
+        ) from error
+    return OtelTracer.to_collector(settings.trace_endpoint, float(settings.trace_ratio))
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -15,8 +15,11 @@ import apsw
 import psycopg
 import pytest
 
+from settlement.core.principal import ANONYMOUS
 from settlement.service.audit import AuditReport, run_audit
 from settlement.service.audit_base import AuditContext
+from settlement.service.audit_runs import record_run
+from settlement.service.balances import Balances
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.signing import verify_ed25519
 from settlement.store.database import open_database
@@ -133,6 +136,24 @@ def _play_mandates(play: Play, by: _Players) -> dict[str, Any]:
     return bought
 
 
+def _play_exchange(play: Play, by: _Players) -> dict[str, dict[str, Any]]:
+    """One intent awarded, proven and settled; one without an eligible bid; one still open."""
+    awarded = play.intent(by.buyer)
+    play.bid(awarded, by.seller, 9_000)
+    play.bid(awarded, by.helper, 8_500, sent_key="my-bid")
+    play.bid(awarded, by.helper, 8_500, sent_key="my-bid")
+    play.bid(awarded, by.seller, 8_000)
+    for _ in range(2):
+        play.close(awarded, by.buyer)
+    dear = play.intent(by.buyer)
+    play.bid(dear, by.seller, 10_001)
+    play.close(dear, by.buyer)
+    wanted = play.intent(by.buyer)
+    play.bid(wanted, by.seller, 7_000)
+    play.intent(by.buyer)
+    return {"awarded": awarded, "dear": dear, "wanted": wanted}
+
+
 def play_history(directory: Path, url: str, clock: SteppingClock | None) -> History:
     """Deals at every stage, and two tree heads where the clock can be moved."""
     with house(directory, url, clock) as services:
@@ -149,13 +170,18 @@ def play_history(directory: Path, url: str, clock: SteppingClock | None) -> Hist
         deals |= _play_back(play, by)
         deals["split"] = _play_split(play, by)
         deals["mandated"] = _play_mandates(play, by)
+        deals |= _play_exchange(play, by)
         deals["refused"] = _play_refused(play, by)
         deals["approved"] = play.proof(by.helper, 7_000)
         play.go(deals["approved"], by.buyer)
+        deals["quoted"] = play.proof(by.helper, 8_000)
+        play.go(deals["quoted"], ANONYMOUS)
         deals["new"] = play.proof(by.helper)
         play.work()
+        Balances(services.db, 9).step()
+        record_run(services.db, run_audit(services.db), "auditor")
         services.sequencer.ensure_covered(deals["new"]["deal_id"])
-        context = _known_outside(services)
+        context = known_outside(services)
     return History(
         url=url,
         context=context,
@@ -164,7 +190,8 @@ def play_history(directory: Path, url: str, clock: SteppingClock | None) -> Hist
     )
 
 
-def _known_outside(services: Services) -> AuditContext:
+def known_outside(services: Services) -> AuditContext:
+    """Keys and the checkpoint, which are kept outside the database."""
     signer = services.signer
     assert signer is not None
     return AuditContext(
@@ -186,6 +213,12 @@ def unguarded(sqlite_history: History, tmp_path_factory: pytest.TempPathFactory)
     """The history's file without a single constraint, to be copied."""
     path = tmp_path_factory.mktemp("unguarded") / "house.db"
     shutil.copyfile(sqlite_history.url.removeprefix("sqlite:///"), path)
+    strip_sqlite(path)
+    return path
+
+
+def strip_sqlite(path: Path) -> None:
+    """Make every table of a file anew without keys, checks and triggers."""
     connection = apsw.Connection(str(path))
     connection.execute("PRAGMA foreign_keys = OFF")
     kinds = "SELECT name FROM sqlite_schema WHERE type = ? AND name NOT LIKE 'sqlite_%'"
@@ -196,7 +229,18 @@ def unguarded(sqlite_history: History, tmp_path_factory: pytest.TempPathFactory)
         connection.execute(f"DROP TABLE {name}")
         connection.execute(f"ALTER TABLE new_table RENAME TO {name}")
     connection.close()
-    return path
+
+
+def strip_postgres(url: str) -> None:
+    """The same for a PostgreSQL database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        names = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        ).fetchall()
+        for (name,) in names:
+            connection.execute(f"CREATE TABLE new_table AS SELECT * FROM {name}".encode())
+            connection.execute(f"DROP TABLE {name} CASCADE".encode())
+            connection.execute(f"ALTER TABLE new_table RENAME TO {name}".encode())
 
 
 def plant_sqlite(unguarded: Path, directory: Path, statements: Sequence[str]) -> str:
@@ -224,12 +268,5 @@ def postgres_history(
 @pytest.fixture(scope="module")
 def postgres_unguarded(postgres_history: History) -> str:
     """The same database, then without a single constraint. The clean audit comes first."""
-    with psycopg.connect(postgres_history.url, autocommit=True) as connection:
-        names = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
-        ).fetchall()
-        for (name,) in names:
-            connection.execute(f"CREATE TABLE new_table AS SELECT * FROM {name}".encode())
-            connection.execute(f"DROP TABLE {name} CASCADE".encode())
-            connection.execute(f"ALTER TABLE new_table RENAME TO {name}".encode())
+    strip_postgres(postgres_history.url)
     return postgres_history.url

@@ -144,6 +144,31 @@ def test_the_doctor_says_what_to_do_about_a_key_others_can_read(tmp_path: Path) 
     assert "chmod 600" in problem["advice"]
 
 
+@pytest.mark.parametrize(
+    ("content", "settings", "status"),
+    [
+        (None, {}, "warning"),
+        (None, {"SETTLEMENT_MODE": "live"}, "warning"),
+        (None, {"SETTLEMENT_SEAL_KEY": "b" * 43 + "="}, "ok"),
+        ("b" * 43 + "=", {}, "ok"),
+        ("short", {}, "problem"),
+    ],
+)
+def test_the_doctor_looks_at_the_seal_key(
+    tmp_path: Path, content: str | None, settings: dict[str, str], status: str
+) -> None:
+    """Missing is a warning, for the server serves without; spoilt it would not start."""
+    key = tmp_path / "var" / "keys" / "seal.key"
+    if content is not None:
+        key.parent.mkdir(parents=True)
+        key.write_text(content)
+        key.chmod(0o600)
+    ran = run(tmp_path, "doctor", "--json", **settings)
+    found = next(one for one in ran.json()["checks"] if one["name"] == "seal key")
+    assert found["status"] == status, found
+    assert "bbbb" not in ran.out
+
+
 def test_the_doctor_tells_a_database_that_does_not_answer(tmp_path: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     ran = run(tmp_path, "doctor", "--json", "--database", url)

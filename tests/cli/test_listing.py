@@ -71,7 +71,7 @@ def test_the_outbox_lists_what_waits_and_what_is_parked(
     assert (row["event_type"], row["waiting_for"]) == ("AGENT_REGISTERED", "the relay")
     raw_sql(sqlite_url, "UPDATE outbox SET status = 'parked'")
     (row,) = listed(tmp_path, sqlite_url, "outbox", "--state", "parked")["outbox"]
-    assert row["waiting_for"] == "an operator"
+    assert row["waiting_for"] == "an operator (settlement outbox release)"
 
 
 def test_a_dead_job_is_requeued_with_a_reason(play: Play, tmp_path: Path, sqlite_url: str) -> None:

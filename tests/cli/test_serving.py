@@ -10,11 +10,13 @@ import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
 from tests.cli.running import COMMAND, environment, run
+from tests.support.server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +119,19 @@ def test_a_server_told_not_to_migrate_says_what_to_run(tmp_path: Path) -> None:
 def test_a_worker_runs_until_it_is_told_to_stop(tmp_path: Path, database_url: str) -> None:
     with started(tmp_path, "worker", SETTLEMENT_DATABASE=database_url) as worker:
         assert worker.said["ok"] is True
+        assert worker.stop() == 0
+
+
+def test_a_worker_shows_its_loops_where_a_port_is_set(tmp_path: Path) -> None:
+    """Broken build: the loops run in processes nobody can look into."""
+    port = free_port()
+    with started(tmp_path, "worker", SETTLEMENT_WORKER_METRICS_PORT=str(port)) as worker:
+        with _plain.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
+        assert 'settlement_worker_loop_alive{loop="effects"} 1.0' in page
+        assert "settlement_database_up 1.0" in page
+        with pytest.raises(HTTPError, match="404"):
+            _plain.open(f"http://127.0.0.1:{port}/", timeout=10)
         assert worker.stop() == 0
 
 

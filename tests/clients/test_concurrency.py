@@ -1,6 +1,6 @@
 """Fifty identical calls at once through the SDK: one outcome, forty-nine replays of it.
 
-The same from several processes against several servers: `tests/chaos/test_identical_calls.py`.
+The same from several processes against several servers: `tests/chaos/test_concurrent_go.py`.
 """
 
 from __future__ import annotations

@@ -221,6 +221,15 @@ EXAMPLES: dict[str, dict[str, Json]] = {
     "CHARGED_BACK": {**BACK, "rail_ref": "cb_1"},
     "DEAL_CANCELLED": {"reason_hash": "0" * 64},
     "HOLD_EXPIRED": {**MONEY, "amount_minor": 1},
+    "AUDITED": {
+        "operator": "ops",
+        "input_hash": "0" * 64,
+        "report_hash": "0" * 64,
+        "tree_size": 1,
+        "since": None,
+        "failed": [],
+        "skipped": [44],
+    },
 }
 
 

@@ -168,6 +168,21 @@ def test_the_agent_that_an_unkeyed_approval_named_is_the_buyer(world: World) -> 
     assert world.deals["deal_1"].buyer_id == HELPER
 
 
+@pytest.mark.parametrize("decision", ["accept", "reject"])
+@pytest.mark.parametrize("label", ["acme", HELPER])
+def test_who_registers_the_buyers_name_is_not_the_buyer(
+    world: World, label: str, decision: str
+) -> None:
+    """Catches: a stranger who gives itself the buyer's name, or its id for a name, and rejects what
+    the buyer has paid for, or takes its place."""
+    live(world)
+    world.go(principal=NOBODY, actor_id=label)
+    namesake = replace(key_of(STRANGER), name=label)
+    refuses(world, "party_mismatch", lambda: submit(world, principal=namesake))
+    submit(world)
+    refuses(world, "party_mismatch", lambda: decide(world, decision, principal=namesake))
+
+
 def test_live_a_deal_of_nobody_is_reviewed_by_who_was_shown_its_quote(world: World) -> None:
     """Catches: a stranger who takes a quoted deal by accepting it."""
     live(world)

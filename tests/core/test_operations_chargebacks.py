@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from settlement.core.operations import RecordChargeback, RequestPayout, Settle, Split
 from settlement.core.principal import SYSTEM
-from tests.core.test_operations_disputes import paid
+from tests.core.test_operations_disputes import answer_all, dispute, paid, rule
 from tests.core.test_operations_refunds import answer, paid_out, refund, settled
 from tests.support.world import HELPER, SELLER, World, key_of, refuses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def taken(world: World, amount_minor: int = 10_000, rail_ref: str = "ch_1") -> dict[str, Any]:
@@ -80,3 +83,28 @@ def test_money_that_went_back_is_not_taken_back_again(amount: int) -> None:
 def test_a_payment_nobody_knows_takes_nothing() -> None:
     world = settled()
     refuses(world, "over_refund", lambda: taken(world, 1, "ch_9"))
+
+
+@pytest.mark.parametrize("ppm", [0, 500_000, 1_000_000])
+@pytest.mark.parametrize("amount", [4_000, 10_000])
+@pytest.mark.parametrize("make", [paid, settled])
+def test_a_ruling_gives_nobody_what_the_bank_has_taken(
+    make: Callable[[], World], amount: int, ppm: int
+) -> None:
+    """Catches a build that leaves disputed money alone: the seller owes what it never had, and the
+    ruling gives it money that is gone, or can never be carried out."""
+    world = make()
+    dispute(world)
+    taken(world, amount)
+    fee = world.books.posted["fee_protocol:platform"]
+    whole = world.books.posted["dispute:deal_1"]
+    assert whole == max(10_000 - fee - amount, 0)
+    assert world.books.posted[f"receivable:{SELLER}"] == -max(amount + fee - 10_000, 0)
+    rule(world, ppm)
+    answer_all(world)
+    posted = world.books.posted
+    assert posted["escrow:deal_1"] == posted["dispute:deal_1"] == 0
+    kept = posted[f"entity:{SELLER}"] + posted["fee_protocol:platform"]
+    assert kept + posted[f"receivable:{SELLER}"] == -posted["clearing:simulated"]
+    assert kept + posted[f"receivable:{SELLER}"] == (10_000 - amount) * ppm // 1_000_000
+    assert world.deals["deal_1"].state == ("settled" if ppm and amount < 10_000 else "refunded")

@@ -52,7 +52,7 @@ def test_every_command_of_a_unit_is_one_of_ours_with_options_it_has() -> None:
             }
             assert {option for option in options if option.startswith("--")} <= known, line
             seen.append(name)
-    assert {"serve", "worker", "doctor"} <= set(seen)
+    assert {"serve", "worker", "doctor", "backup", "audit"} <= set(seen)
 
 
 def test_the_sample_environment_has_settings_that_exist() -> None:

@@ -57,6 +57,22 @@ def test_the_gate_holds_until_the_buyer_accepts(either: World) -> None:
     assert replay["verdict"] == "clean"
 
 
+def test_a_name_that_looks_like_the_buyers_id_reviews_nothing(either: World) -> None:
+    """Catches: a review by whoever registered the buyer's id as its name."""
+    pack, buyer = either.proof(), either.agents["buyer"].agent_id
+    body = {name: pack[name] for name in ("deal_id", "quote_id", "scope_lock_hash")}
+    either.ok("POST", "/protocol/go", {**body, "actor_id": buyer})
+    either.register(buyer)
+    submit = {"deal_id": pack["deal_id"]}
+    refused = either.call("POST", "/protocol/acceptance/submit", submit, who=buyer)
+    problem(refused, 403, "party_mismatch")
+    made = either.ok("POST", "/protocol/acceptance/submit", submit, who="seller")
+    pack["acceptance_id"] = made["acceptance"]["acceptance_id"]
+    for verb in ("accept", "reject"):
+        problem(decide(either, pack, verb, buyer), 403, "party_mismatch")
+    assert decide(either, pack, "accept").json()["acceptance"]["reviewer_id"] == buyer
+
+
 def test_a_second_decision_is_told_there_was_one(either: World) -> None:
     """Catches: an acceptance taken back, a rejection turned, two events of one review."""
     pack = either.reviewed()

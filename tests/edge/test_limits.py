@@ -173,6 +173,18 @@ def test_without_a_key_an_address_is_the_caller(quiet: World) -> None:
         too_many(quiet.call("GET", "/protocol/fee-tiers", who="seller"))
 
 
+def test_agents_register_as_their_address(either: World) -> None:
+    """Catches: a bucket for each key, so that every agent makes as many more as it likes."""
+    agent, operator = either.register("breeder"), either.key_with(["admin"], "registrar")
+    path, body = "/protocol/register", {"name": "bred"}
+    with limited(either, register=Limit(1, HOUR_US)):
+        made = either.ok("POST", path, body, who=agent)
+        too_many(either.call("POST", path, body, headers={"X-API-Key": made["api_key"]}))
+        too_many(either.call("POST", path, body, who="stranger"))
+        too_many(either.call("POST", path, body))
+        either.ok("POST", path, body, who=operator)
+
+
 def test_an_unproven_header_names_nobody(quiet: World) -> None:
     """Catches: X-Forwarded-For believed from anybody: each call from another address."""
     with limited(quiet, reads=Limit(1, HOUR_US), address=Limit(2, HOUR_US)):

@@ -553,7 +553,8 @@ def test_health_and_readiness_need_no_key(either: World) -> None:
     assert health["paused"] == []
     assert health["loops"]["sequencer"]["alive"] is True
     ready = either.ok("GET", "/ready")
-    assert set(ready["checks"]) == {"database", "migrations", "signing_key", "checkpoint", "rail"}
+    named = {"database", "migrations", "signing_key", "checkpoint", "rail", "disk"}
+    assert set(ready["checks"]) == named
 
 
 def test_hostile_text_in_a_path_is_just_unknown(either: World) -> None:

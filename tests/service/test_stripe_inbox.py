@@ -16,6 +16,8 @@ from settlement.core.operations import Refund, Settle
 from settlement.edge.rails.stripe import DEAL, RAIL_KEY
 from settlement.service.audit import run_audit
 from settlement.service.inbox_plan import OTHER_AMOUNT
+from settlement.service.replay import replay_deal
+from settlement.store.agents import accounts_of
 from tests.support.rows import read_rows
 from tests.support.stripe import PREVIOUS, WEBHOOK_SECRET, Stripe, signed, stripe_running
 from tests.support.stripe_play import StripePlay, stripe_house
@@ -199,21 +201,50 @@ def test_a_confirmed_transfer_that_comes_back_contradicts_and_moves_nothing(
 # --- money that leaves by itself -----------------------------------------------------------------
 
 
+def charge_back(play: StripePlay, stripe: Stripe, amount_minor: int) -> None:
+    """The payer's bank takes so much of the only payment back."""
+    payment = stripe.of("payment_intent")[0]["id"]
+    dispute = {"id": "dp_1", "payment_intent": payment, "charge": "ch_1", "amount": amount_minor}
+    members = dispute | {"currency": "usd", "reason": "fraudulent", "metadata": {}}
+    stripe.control("tell", type="charge.dispute.created", object=members)
+    assert play.hear(stripe.events("charge.dispute.created")) == ["applied"]
+
+
 def test_a_chargeback_names_the_deal_it_takes_from_and_alarms(
     play: StripePlay, stripe: Stripe, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Stripe's dispute names the payment only. Broken build: nobody is told, or the money is paid
     out when it has gone."""
     deal, _ = play.settled()
-    payment = stripe.of("payment_intent")[0]["id"]
-    dispute = {"id": "dp_1", "payment_intent": payment, "charge": "ch_1", "amount": 10_000}
-    members = dispute | {"currency": "usd", "reason": "fraudulent", "metadata": {}}
-    stripe.control("tell", type="charge.dispute.created", object=members)
-    assert play.hear(stripe.events("charge.dispute.created")) == ["applied"]
+    charge_back(play, stripe, 10_000)
     (said,) = alarms(caplog)
     assert deal["deal_id"] in said
     assert "fraudulent" in said
     assert sum(minor for _, minor in play.transfers(deal, "chargeback")) == 10_000
+
+
+@pytest.mark.parametrize("settles", [False, True])
+def test_a_chargeback_of_disputed_money_leaves_the_ruling_what_remains(
+    play: StripePlay,
+    stripe: Stripe,
+    settles: bool,  # noqa: FBT001  # a case
+) -> None:
+    """Broken build: the ruling gives the seller what the bank took, and the seller owes it too."""
+    deal, seller = play.approved()
+    play.paid(deal)
+    if settles:
+        play.settle(deal, seller)
+    play.dispute(deal, seller)
+    charge_back(play, stripe, 4_000)
+    assert play.rule(deal, 0)["refund_minor"] == 6_000
+    play.work()
+    assert play.transfers(deal, "refund")[-1] == ("post", 6_000)
+    balances = play.services.db.read(
+        lambda tx: {one.ref: one for one in accounts_of(tx, str(seller.agent_id))}
+    )
+    assert all(one.credits_posted == one.debits_posted for one in balances.values())
+    replayed = replay_deal(play.services.db, deal["deal_id"])
+    assert replayed["verdict"] == "clean"
 
 
 def test_a_refund_goes_to_the_payment_and_its_event_answers_it_once(

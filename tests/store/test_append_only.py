@@ -30,6 +30,7 @@ APPEND_ONLY = {
     "movement_rule": "kind",
     "feed_release": "epoch",
     "statement": "tree_size",
+    "balance_checkpoint": "tree_size",
 }
 
 
@@ -48,6 +49,8 @@ def history(books: Books) -> None:
         " ('stm_h', 'agent_seller', 'USD/2', '2026', '2027', 1, :hash, :now)"
     )
     books.raw.run([sql(statement, hash=HEX, now=NOW)])
+    point = "INSERT INTO balance_checkpoint SELECT 1, ref, asset, 0, 0 FROM account LIMIT 1"
+    books.raw.run([sql(point)])
     books.raw.run([sql("INSERT INTO feed_release VALUES ('e', :now, '{}', '{}')", now=NOW)])
     books.raw.run([insert("receipt", make.receipt("rcpt_h", "deal_h"))])
 

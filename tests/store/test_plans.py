@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from settlement.core.limit_rows import LimitRow
+from settlement.core.operations._common import empty_deal
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
 from settlement.service.api_keys import draw_key
 from settlement.store.database import Database, open_database
+from settlement.store.exchange import due_intents, find_intent
 from settlement.store.limits import lock_limits
 from settlement.store.loading import load_claims, load_footprint, load_needs
-from tests.store.make import LATER, Story
+from tests.store.make import LATER, NOW, Story
+from tests.support.intents import intent, plain_bid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,3 +153,43 @@ def test_keys_are_sought_by_id_and_prefix_however_many_there_are(database: Datab
     scanned, fetched = database.transaction(lambda tx: look(tx, chained[-1]))
     assert scanned == 0
     assert fetched <= 12
+
+
+def test_bids_and_closes_touch_their_own_intent_only(database: Database) -> None:
+    """Thousands of other intents, open and awarded, cost a bid and the close loop nothing."""
+    story = Story()
+    database.transaction(lambda tx: tx.write(story.world("agent_seller")))
+    writes = WriteSet()
+    for n in range(1, DEALS + 1):
+        made = intent(None, n, open=0, closes_at=f"2026-01-02T00:00:00.{n:06d}Z")
+        deal = empty_deal(made.deal_id, asset="USD/2", is_open=False, now=NOW)
+        writes.deals_new.append(replace(deal, intent_id=made.intent_id))
+        writes.intents_new.append(made)
+        for place in range(2):
+            one = replace(plain_bid(made, place), bid_id=f"bid_{n:016x}{place:016x}")
+            writes.bids.append(one)
+    database.transaction(lambda tx: tx.write(writes))
+    with database._pool.connection() as connection:  # type: ignore[attr-defined]  # an operator
+        connection.execute("ANALYZE")
+    needs = Needs(
+        intents=(writes.intents_new[700].intent_id,),
+        bids=(writes.intents_new[700].intent_id,),
+        on_time=("agent_seller",),
+    )
+
+    def look(tx: Tx) -> dict[str, tuple[int, int]]:
+        before = touched(tx)
+        load_needs(tx, needs, State())
+        find_intent(tx, writes.intents_new[700].intent_id)
+        assert len(due_intents(tx, ("", ""), 20)) == 20
+        after = touched(tx)
+        return {
+            name: (now[0] - before[name][0], now[1] - before[name][1])
+            for name, now in after.items()
+        }
+
+    seen = database.transaction(look)
+    for table in ("intent", "bid"):
+        scanned, fetched = seen[table]
+        assert scanned == 0, f"{table} was scanned"
+        assert fetched <= 60, f"{table} gave {fetched} rows"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from settlement.config import load
 from settlement.core.api_keys import FIRST_SCOPES
+from settlement.core.bids import BidTerms
 from settlement.core.canonical import j_text
 from settlement.core.clock import parse_time
 from settlement.core.operations import (
@@ -34,6 +35,7 @@ from settlement.core.operations import (
 from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
 from settlement.core.verification import evaluate
 from settlement.edge.rails.simulated import Behaviour, SimulatedRail
+from settlement.service.exchange import Wish
 from settlement.service.fresh import new_id
 from settlement.service.register import Profile, new_registration
 from settlement.store.database import open_database
@@ -110,14 +112,19 @@ class Play:
         )
 
     def proof(
-        self, seller: Principal, price_minor: int = 10_000, policy: str = "[]"
+        self,
+        seller: Principal,
+        price_minor: int = 10_000,
+        policy: str = "[]",
+        deal_id: str | None = None,
     ) -> dict[str, Any]:
-        """A new deal with a proof pack; its result and its quote."""
+        """A proof pack, of a new deal unless one is named; its result and its quote."""
         assert seller.agent_id is not None
         quote_id = "quote_" + secrets.token_hex(16)
         result = self._do(
             ProofPack(
                 principal=seller,
+                deal_id=deal_id,
                 new_deal_id=new_id("deal_"),
                 quote_id=quote_id,
                 agent_username=seller.agent_id,
@@ -215,6 +222,38 @@ class Play:
         return self._do(
             RequestPayout(principal=payee, deal_id=deal["deal_id"], agent_id=str(payee.agent_id))
         )
+
+    def intent(self, client: Principal, budget_minor: int = 10_000) -> dict[str, Any]:
+        """A keyed intent."""
+        wish = Wish(
+            client_id=None,
+            capability="marketing",
+            requirements="null",
+            budget_minor=budget_minor,
+            deadline_hours=24,
+        )
+        return self._do(self.services.exchange.new_intent(client, None, wish))
+
+    def bid(
+        self,
+        intent: dict[str, Any],
+        bidder: Principal,
+        price_minor: int,
+        sent_key: str | None = None,
+        message: str = "",
+    ) -> dict[str, Any]:
+        """A sealed bid by the bidder's key; with its nonce."""
+        terms = BidTerms(
+            asset=intent["asset"], delivery_hours=12, message=message, price_minor=price_minor
+        )
+        sealed = self.services.exchange.new_bid(
+            bidder, sent_key, intent["intent_id"], str(bidder.agent_id), terms
+        )
+        return {**self._do(sealed.operation), "nonce": sealed.nonce}
+
+    def close(self, intent: dict[str, Any], by: Principal) -> dict[str, Any]:
+        """Close an intent; the same again answers the same."""
+        return self._do(self.services.exchange.new_close(by, None, intent["intent_id"]))
 
     def refund(
         self, deal: dict[str, Any], by: Principal, amount_minor: int | None = None, key: str = "r1"

@@ -68,3 +68,19 @@ def sealed_bid(made: Intent, n: int, **terms: Any) -> Bid:
         sla_ppm=500_000,
         created_at=NOW,
     )
+
+
+def plain_bid(made: Intent, n: int) -> Bid:
+    """The n-th bid on an intent as a row that nobody will open."""
+    return Bid(
+        bid_id=f"bid_{n:032x}",
+        intent_id=made.intent_id,
+        n=n,
+        agent_id=f"bidder_{n}",
+        bidder_id=None,
+        commitment="0" * 64,
+        ciphertext="00",
+        ocs_hundredths=5_000,
+        sla_ppm=500_000,
+        created_at=NOW,
+    )

@@ -18,6 +18,7 @@ from settlement.cli import output
 from settlement.cli.agents import agents
 from settlement.cli.audit import audit
 from settlement.cli.backup import backup
+from settlement.cli.deal import deal, replay
 from settlement.cli.demo import demo
 from settlement.cli.doctor import doctor
 from settlement.cli.export import export
@@ -38,11 +39,12 @@ from settlement.cli.verify import verify
 
 _GROUPS = {
     "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "prove-mover", "export", "statement", "vectors"],
+    "Prove": ["verify", "audit", "replay", "prove-mover", "export", "statement", "vectors"],
     "Operate": [
         "doctor",
         "settings",
         "migrate",
+        "deal",
         "effects",
         "jobs",
         "outbox",
@@ -71,6 +73,7 @@ for _command in (
     demo,
     verify,
     audit,
+    replay,
     prove_mover,
     export,
     statement,
@@ -78,6 +81,7 @@ for _command in (
     doctor,
     settings,
     migrate,
+    deal,
     effects,
     jobs,
     outbox,

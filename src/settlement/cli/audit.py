@@ -1,5 +1,7 @@
 """`settlement audit`: every numbered check of the specification, on one snapshot, read-only.
 
+Of the books as they are, or of a backup (`--archive`), which is loaded into a scratch database.
+`--record` puts the run on record afterwards; `--since-head` goes on from a run on record.
 Exit 0 when nothing was found, 1 when a check failed, 2 when the audit could not be made.
 Does not: repair anything or need a server; it may run beside one.
 Change colour: green.
@@ -9,11 +11,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from settlement.cli.output import (
@@ -27,16 +32,21 @@ from settlement.cli.output import (
     opened,
     settings_from_environment,
 )
+from settlement.cli.pause import operator_name
 from settlement.service import verdict
-from settlement.service.audit import CHECKS, Status, Watcher, run_audit
+from settlement.service.audit import CHECKS, SINCE, Status, Watcher, run_audit
 from settlement.service.audit_base import AuditContext
+from settlement.service.audit_runs import record_run, report_hash
+from settlement.service.backup import Progress
 from settlement.service.checkpoint_file import CheckpointFile
+from settlement.service.restore import checked
 from settlement.signing import Ed25519FileSigner, verify_ed25519
 
 if TYPE_CHECKING:
     from settlement.config import Settings
     from settlement.service.audit import AuditReport
     from settlement.service.audit_base import Check
+    from settlement.store.database import Database
 
 _MARKS = {
     Status.OK: "[green]ok[/]",
@@ -47,28 +57,73 @@ _MARKS = {
 
 @click.command()
 @click.option("--only-failed", is_flag=True, help="Leave out checks that passed or were skipped.")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Audit this backup instead of the database, as of the moment it was made.",
+)
+@click.option(
+    "--since-head",
+    type=click.IntRange(min=1),
+    metavar="SIZE",
+    help="What can, looks only at what came after this tree head, which was audited before.",
+)
+@click.option("--record", is_flag=True, help="Put the run on record in the log: the only write.")
+@click.option("--operator", default=None, help="Who records it; the system's user if left out.")
 @database_option
 @json_option
-def audit(*, only_failed: bool, database: str | None, as_json: bool) -> int:
+def audit(  # noqa: PLR0913  # one parameter per option
+    *,
+    only_failed: bool,
+    archive: Path | None,
+    since_head: int | None,
+    record: bool,
+    operator: str | None,
+    database: str | None,
+    as_json: bool,
+) -> int:
     """Check the books, the chains and the log: amounts, holds, fees, hashes, tree heads.
 
     Reads one snapshot, names the first bad row of each check, and exits 1 if there is one.
     """
+    if archive is not None and (record or since_head is not None):
+        raise click.UsageError("an archive is audited whole, and nothing is written into it")
     settings = settings_from_environment(database=database)
-    context = known_outside(settings)
-    with opened(settings, must_exist=True, migrated=True) as db:
-        if as_json or not sys.stderr.isatty():
-            report = run_audit(db, context)
-        else:
-            with _Bar() as bar:
-                report = run_audit(db, context, bar.watcher())
+    context = replace(known_outside(settings), since=since_head or 0)
+    if archive is not None:
+        report = _audit_archive(archive, context)
+    else:
+        with opened(settings, must_exist=True, migrated=True) as db:
+            report = _audit(db, context)
+            if record:
+                record_run(db, report, operator_name(operator))
     if as_json:
-        emit(report.document())
+        emit({**report.document(), "report_hash": report_hash(report), "recorded": record})
     else:
         _show(report, only_failed=only_failed)
-    if database is None:  # of the books that are served, not of a copy somebody looks into
+    if (
+        database is None and archive is None
+    ):  # of the books that are served, not of a copy somebody looks into
         _leave_verdict(settings, report)
     return EXIT_OK if report.clean else EXIT_NO
+
+
+def _audit(db: Database, context: AuditContext) -> AuditReport:
+    if not sys.stderr.isatty():
+        return run_audit(db, context)
+    with _Bar() as bar:
+        return run_audit(db, context, bar.watcher())
+
+
+def _audit_archive(archive: Path, context: AuditContext) -> AuditReport:
+    """Every line is compared with the manifest on the way; raises BackupDamaged."""
+    if not sys.stderr.isatty():
+        with checked(archive, context.public_keys, None) as found:
+            return found.audit
+    with _Bar() as bar:
+        watch = Progress(turned=bar.turned)
+        with checked(archive, context.public_keys, None, watch, bar.watcher()) as found:
+            return found.audit
 
 
 def _leave_verdict(settings: Settings, report: AuditReport) -> None:
@@ -94,7 +149,7 @@ class _Bar:
     """A bar over the checks, and the rows read so far."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
+        self._progress = ProgressBar(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -113,14 +168,15 @@ class _Bar:
         self._progress.stop()
 
     def watcher(self) -> Watcher:
-        return Watcher(started=self._started, turned=self._turned)
+        return Watcher(started=self._started, turned=self.turned)
 
     def _started(self, check: Check) -> None:
         self._progress.update(
             self._task, advance=1, description=f"{check.number:2} {check.title[:50]:50}"
         )
 
-    def _turned(self, rows: int) -> None:
+    def turned(self, rows: int) -> None:
+        """Count rows that were read."""
         self._rows += rows
         self._progress.update(self._task, rows=self._rows)
 
@@ -132,7 +188,8 @@ def _show(report: AuditReport, *, only_failed: bool) -> None:
         if only_failed and finding.status is not Status.FAILED:
             continue
         why = escape(finding.reason or "")
-        table.add_row(str(finding.number), finding.title, _MARKS[finding.status], why)
+        mark = _MARKS[finding.status] + (" [dim]since[/]" if finding.scope == SINCE else "")
+        table.add_row(str(finding.number), finding.title, mark, why)
     if table.row_count:
         out.print(table)
     for finding in report.failed():

@@ -12,13 +12,15 @@ import os
 import secrets
 import shutil
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 from rich.markup import escape
 from rich.table import Table
 
+from settlement.cli import doctor_around
+from settlement.cli.findings import OK, PROBLEM, WARNING, Finding, nearest
 from settlement.cli.output import (
     DATABASE_ADVICE,
     EXIT_NO,
@@ -30,11 +32,9 @@ from settlement.cli.output import (
     json_option,
     settings_from_environment,
 )
-from settlement.config import STRIPE
 from settlement.core.clock import parse_time
 from settlement.core.errors import DatabaseUnavailable, SettlementError
-from settlement.core.rail import RailSilent
-from settlement.edge.rails.choice import stripe_rail
+from settlement.sealing import read_key_file
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.signing import Ed25519FileSigner, SigningKeyError, verify_ed25519
 from settlement.store import operator
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from settlement.config import Settings
     from settlement.store.database import Database
 
-OK: Final = "ok"
-WARNING: Final = "warning"
-PROBLEM: Final = "problem"
 _MARKS: Final = {
     OK: "[green]ok[/]",
     WARNING: "[yellow]warning[/]",
@@ -59,16 +56,6 @@ _MEBIBYTE: Final = 2**20
 _FREE_MIN: Final = 100 * _MEBIBYTE
 _FREE_WANTED: Final = 1024 * _MEBIBYTE
 _CLOCK_APART_US: Final = 2_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing tried: how it went, and what to do when it did not."""
-
-    name: str
-    status: str
-    detail: str
-    advice: str = ""
 
 
 @click.command()
@@ -179,14 +166,6 @@ def _clock(db: Database, stamp_us: int) -> Iterator[Finding]:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def _nearest(path: Path) -> Path:
-    """The directory itself, or the one in which it would be made."""
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
-
-
 def _directories(settings: Settings) -> Iterator[Finding]:
     path = settings.sqlite_path
     wanted = {
@@ -198,7 +177,7 @@ def _directories(settings: Settings) -> Iterator[Finding]:
     for name, directory in wanted.items():
         if directory is None:
             continue
-        place = _nearest(directory)
+        place = nearest(directory)
         try:
             _write_and_read_back(place)
         except OSError as error:
@@ -226,7 +205,7 @@ def _write_and_read_back(directory: Path) -> None:
 
 
 def _space(settings: Settings) -> Iterator[Finding]:
-    place = _nearest((settings.sqlite_path or settings.checkpoint_file).parent)
+    place = nearest((settings.sqlite_path or settings.checkpoint_file).parent)
     free = shutil.disk_usage(place).free
     status = PROBLEM if free < _FREE_MIN else WARNING if free < _FREE_WANTED else OK
     yield Finding(
@@ -265,6 +244,34 @@ def _signing_key(settings: Settings) -> Iterator[Finding]:
     )
 
 
+def _seal_key(settings: Settings) -> Iterator[Finding]:
+    """Without one the server serves, so its absence is a warning; a spoilt one stops the start."""
+    path = settings.seal_key_file
+    if settings.seal_key:
+        yield Finding(name="seal key", status=OK, detail="SETTLEMENT_SEAL_KEY holds 32 bytes")
+        return
+    if not path.exists():
+        advice = "Set SETTLEMENT_SEAL_KEY: until then bids are refused."
+        yield Finding(
+            name="seal key",
+            status=WARNING,
+            detail=f"SETTLEMENT_SEAL_KEY is empty and {path} does not exist yet",
+            advice="The first start in sandbox makes it." if settings.sandbox else advice,
+        )
+        return
+    try:
+        read_key_file(path)
+    except (SigningKeyError, ValueError) as error:
+        yield Finding(
+            name="seal key",
+            status=PROBLEM,
+            detail=f"{path}: {error}",
+            advice="Put the key back from your own copy, or set SETTLEMENT_SEAL_KEY.",
+        )
+        return
+    yield Finding(name="seal key", status=OK, detail=f"{path} holds 32 bytes")
+
+
 def _checkpoint(settings: Settings) -> Iterator[Finding]:
     try:
         head = CheckpointFile(settings.checkpoint_file).read()
@@ -298,29 +305,13 @@ def _port(settings: Settings) -> Iterator[Finding]:
     yield Finding(name="port", status=OK, detail=f"{where} is free")
 
 
-def _rail(settings: Settings) -> Iterator[Finding]:
-    """Ask the rail something that changes nothing. The simulated one is a directory, seen above."""
-    if settings.rail != STRIPE:
-        return
-    try:
-        stripe_rail(settings).check()
-    except RailSilent as silence:
-        yield Finding(
-            name="rail",
-            status=PROBLEM,
-            detail=str(silence),
-            advice="401 and 403: see SETTLEMENT_STRIPE_SECRET_KEY; else the way to Stripe's API.",
-        )
-        return
-    yield Finding(name="rail", status=OK, detail="Stripe answers, and knows the secret key")
-
-
 _PROBES: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
     _database,
     _directories,
     _space,
     _signing_key,
+    _seal_key,
     _checkpoint,
     _port,
-    _rail,
+    *doctor_around.PROBES,
 )

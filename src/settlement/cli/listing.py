@@ -1,8 +1,8 @@
 """`settlement effects`, `jobs` and `outbox`: what is under way, how old it is, what it waits for.
 
 Guarantees: no list shows a payload, a destination or a key.
-Does not: change anything but by `jobs requeue`. An effect whose outcome is unknown resolves itself
-by asking.
+Does not: change anything but by `jobs requeue` and `outbox release`. An effect whose outcome is
+unknown resolves itself by asking.
 Change colour: green.
 """
 
@@ -15,6 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from settlement.cli.output import (
+    EXIT_NO,
+    EXIT_OK,
     WIDE,
     console,
     database_option,
@@ -28,6 +30,7 @@ from settlement.cli.pause import operator_name
 from settlement.core.clock import SECOND_US, parse_time
 from settlement.core.money import Asset, format_exact
 from settlement.service.jobs import JobQueue
+from settlement.service.outbox import Outbox
 from settlement.store import operator
 
 if TYPE_CHECKING:
@@ -117,7 +120,7 @@ def requeue(
     console().print(f"{job_id} is {after.status}." if changed else f"{job_id} was not dead.")
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--state",
     type=click.Choice(_OUTBOX_STATES),
@@ -128,8 +131,13 @@ def requeue(
 @_limit
 @database_option
 @json_option
-def outbox(*, state: str, limit: int, database: str | None, as_json: bool) -> None:
+@click.pass_context
+def outbox(
+    context: click.Context, *, state: str, limit: int, database: str | None, as_json: bool
+) -> None:
     """List messages about what has happened, oldest first."""
+    if context.invoked_subcommand is not None:
+        return
     with opened(settings_from_environment(database=database), must_exist=True) as db:
         listed = operator.outbox(db, state, limit)
     rows = told(listed, _outbox_waits)
@@ -140,6 +148,34 @@ def outbox(*, state: str, limit: int, database: str | None, as_json: bool) -> No
         return
     columns = ("seq", "event_type", "deal_id", "status", "attempts", "age_seconds", "waiting_for")
     show(rows, (*columns, "last_error"))
+
+
+@outbox.command()
+@click.argument("seq", type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why; stays on record.")
+@click.option("--operator", "by", default=None, help="Who does it; else the system's user.")
+@database_option
+@json_option
+def release(*, seq: int, reason: str, by: str | None, database: str | None, as_json: bool) -> int:
+    """Let a parked message go on, and its deal's later ones with it.
+
+    Exit code 1 while its event is not in its chain: the message is then left parked, since it
+    would tell of something that is not there.
+    """
+    settings = settings_from_environment(database=database)
+    with opened(settings, must_exist=True, migrated=True) as db:
+        done = Outbox(db).release(seq, reason, operator_name(by))
+    if done is None:
+        raise click.UsageError(f"there is no message {seq}")
+    if as_json:
+        emit({"ok": done.event_is_there, "seq": seq, "released": done.released})
+    elif done.released:
+        console().print(f"Message {seq} goes on.")
+    elif done.event_is_there:
+        console().print(f"Message {seq} was not parked.")
+    else:
+        console().print(f"Message {seq} stays parked: its event is not in its chain.")
+    return EXIT_OK if done.event_is_there else EXIT_NO
 
 
 # --- what each waits for -------------------------------------------------------------------------
@@ -179,7 +215,7 @@ def _outbox_waits(row: dict[str, Any], lease_us: int) -> str | None:
         case "pending":
             return "its time" if row["next_attempt_us"] > lease_us else "the relay"
         case "parked":
-            return "an operator"
+            return "an operator (settlement outbox release)"
     return None
 
 

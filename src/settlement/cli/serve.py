@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from settlement.config import Settings
+    from settlement.edge.metrics_page import MetricsPage
+    from settlement.wiring import Services
 
 #: Nothing waits longer than 5 s for an answer, so this is enough for every request to finish.
 GRACEFUL_SECONDS: Final = 10
@@ -109,18 +111,40 @@ def worker(*, database: str | None, may_migrate: bool, as_json: bool) -> int:
     stopped = threading.Event()
     _on_stop(stopped.set)
     services = build(settings)
+    page = None
     try:
         services.start(with_loops=True)
         if services.behind is not None:
             raise services.behind
+        page = _worker_page(settings, services)
         if as_json:
             emit({"ok": True, "pid": os.getpid()})
         else:
             console().print("The loops run. Stop them with Ctrl-C.")
         stopped.wait()
     finally:
+        if page is not None:
+            page.close()
         services.close()
     return EXIT_OK
+
+
+def _worker_page(settings: Settings, services: Services) -> MetricsPage | None:
+    """The worker's own /metrics, when a port is set for it."""
+    from settlement.edge.metrics_page import MetricsPage
+
+    port = settings.worker_metrics_port
+    if not port:
+        return None
+    try:
+        return MetricsPage(services, settings.host, port)
+    except OSError as error:
+        raise ConfigError(
+            "SETTLEMENT_WORKER_METRICS_PORT",
+            f"{settings.host}:{port}",
+            f"it cannot be listened on ({error.strerror})",
+            "Give each worker of a machine a port of its own, or none.",
+        ) from error
 
 
 def _prepare(settings: Settings, *, may_migrate: bool) -> None:

@@ -341,6 +341,18 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             members={**_RECOVERY, "asked": _INT, "strangers": _INT, "report_hash": _TEXT},
         ),
         EventType(name="DELIVERIES_RELEASED", members=_RECOVERY),
+        EventType(
+            name="AUDITED",
+            members={
+                "operator": _TEXT,
+                "input_hash": _TEXT,
+                "report_hash": _TEXT,
+                "tree_size": _INT,
+                "since": _INT_OR_NULL,
+                "failed": _LIST,
+                "skipped": _LIST,
+            },
+        ),
     )
 }
 

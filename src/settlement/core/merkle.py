@@ -182,6 +182,17 @@ def root_at(size: int, reader: HashReader) -> bytes:
     return _Tiles(reader, size).subtree(0, size) if size else EMPTY_ROOT
 
 
+def peaks_at(size: int, reader: HashReader) -> list[tuple[int, bytes]]:
+    """The widths and hashes of the complete subtrees that the first `size` leaves fall into."""
+    tiles, low = _Tiles(reader, size), 0
+    peaks: list[tuple[int, bytes]] = []
+    while low < size:
+        width = 1 << (size - low).bit_length() - 1
+        peaks.append((width, tiles.subtree(low, low + width)))
+        low += width
+    return peaks
+
+
 def inclusion(index: int, size: int, reader: HashReader) -> list[bytes]:
     """The inclusion proof of leaf `index` in the tree of `size` leaves, leaf to root."""
     assert 0 <= index < size, "the leaf is not in that tree"

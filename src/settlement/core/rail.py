@@ -64,6 +64,10 @@ class RailKeyReused(RailSilent):
     """The rail knows this key for another request. Ours to explain; it proves nothing else."""
 
 
+class RailDenies(RailSilent):
+    """The rail does not take our credentials: an operator's to mend, and no proof of anything."""
+
+
 class Rail(Protocol):
     """A payment provider. Safe to call from several threads."""
 
@@ -91,6 +95,15 @@ class Rail(Protocol):
 
         destination: as it was sent, for rails that look things up by where they went.
         """
+        ...
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A rail that can be asked whether it answers."""
+
+    def check(self) -> None:
+        """Ask for something harmless. Raises RailSilent."""
         ...
 
 

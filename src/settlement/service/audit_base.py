@@ -37,6 +37,8 @@ class AuditContext:
     verify: VerifySignature | None = None
     #: the head kept outside the database, if there is one.
     checkpoint: TreeHead | None = None
+    #: leaves of the log that a clean audit on record has seen: what was audited need not be again.
+    since: int = 0
 
 
 Outcome: TypeAlias = "BadRow | Skip | None"
@@ -45,12 +47,16 @@ CheckFunction: TypeAlias = "Callable[[AuditReader, AuditContext], Outcome]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One numbered check. `needs` names what must not be empty for it to mean anything."""
+    """One numbered check. `needs` names what must not be empty for it to mean anything.
+
+    `since`: the same check of what came after a tree head that was audited.
+    """
 
     number: int
     title: str
     run: CheckFunction
     needs: str | None = None
+    since: CheckFunction | None = None
 
 
 def by_query(*queries: str) -> CheckFunction:

@@ -1,7 +1,8 @@
 """Audit of the evidence: event chains, the log, tree heads and receipts (checks 37 to 40).
 
 Guarantees: every event hash and every leaf is computed anew, and every root from the leaves alone,
-in one pass and constant memory; no stored subtree is believed.
+in one pass and constant memory; no stored subtree is believed but those under the signed head from
+which an audit goes on.
 Does not: fetch keys; heads signed by a key it was not given are a finding, not a guess.
 
 Spec §8, §16.3. Change colour: green.
@@ -17,8 +18,11 @@ from settlement.core.checkpoint import TreeHead, verify_head
 from settlement.core.errors import CanonicalForm
 from settlement.core.hashes import receipt_hash, verification_hash
 from settlement.service.audit_base import Check, Skip
+from settlement.store.log import TxHashes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from settlement.core.canonical import Json
     from settlement.service.audit_base import AuditContext, BadRow, Outcome
     from settlement.store.audit import AuditReader
@@ -34,7 +38,7 @@ def _chains(reader: AuditReader, _context: AuditContext) -> Outcome:
             if (why := _end_fault(before)) is not None:
                 return _event(before, why)
             before = None
-        if (why := _link_fault(row, before)) is not None:
+        if (why := link_fault(row, before)) is not None:
             return _event(row, why)
         before = row
     if before is not None and (why := _end_fault(before)) is not None:
@@ -42,12 +46,31 @@ def _chains(reader: AuditReader, _context: AuditContext) -> Outcome:
     return reader.first("audit_deal_without_events")
 
 
+def _chains_since(reader: AuditReader, context: AuditContext) -> Outcome:
+    """Each event after the head against the one before it, wherever that is."""
+    for row in _events_since(reader, context.since):
+        before = None
+        if row["before_hash"] is not None:
+            before = {"version": row["version"] - 1, "hash": row["before_hash"]}
+        why = link_fault(row, before)
+        if why is None and row["after_hash"] is None:
+            why = _end_fault(row)
+        if why is not None:
+            return _event(row, why)
+    return reader.first("audit_deal_without_events")
+
+
+def _events_since(reader: AuditReader, since: int) -> Iterator[dict[str, Any]]:
+    yield from reader.stream("audit_event_since_page", log_index=since - 1)
+    yield from reader.stream("audit_event_waiting_page", seq=-1)
+
+
 def _event(row: dict[str, Any], why: str) -> BadRow:
     shown = {name: row[name] for name in ("deal_id", "version", "event_id", "event_type")}
     return {**shown, "why": why}
 
 
-def _link_fault(row: dict[str, Any], before: dict[str, Any] | None) -> str | None:
+def link_fault(row: dict[str, Any], before: dict[str, Any] | None) -> str | None:
     if row["version"] != (0 if before is None else before["version"] + 1):
         return "a version is missing before it"
     if row["prev_hash"] != ("" if before is None else before["hash"]):
@@ -84,9 +107,9 @@ class _Root:
 
     __slots__ = ("_peaks", "size")
 
-    def __init__(self) -> None:
-        self._peaks: list[tuple[int, bytes]] = []
-        self.size = 0
+    def __init__(self, peaks: Iterable[tuple[int, bytes]] = ()) -> None:
+        self._peaks = list(peaks)
+        self.size = sum(width for width, _ in self._peaks)
 
     def add(self, leaf: bytes) -> None:
         width = 1
@@ -134,11 +157,21 @@ def _reach(reader: AuditReader, context: AuditContext) -> Outcome:
 
 
 def _log(reader: AuditReader, context: AuditContext) -> Outcome:
-    heads = _Heads(reader, context)
-    root = _Root()
+    return _log_from(reader, context, _Root())
+
+
+def _log_since(reader: AuditReader, context: AuditContext) -> Outcome:
+    """From the stored subtrees of the head on: its signed root tells whether they are true."""
+    size = context.since
+    peaks = reader.on_snapshot(lambda tx: merkle.peaks_at(size, TxHashes(tx)))
+    return _log_from(reader, context, _Root(peaks))
+
+
+def _log_from(reader: AuditReader, context: AuditContext, root: _Root) -> Outcome:
+    heads = _Heads(reader, context, root.size)
     if (bad := heads.reached(root)) is not None:
         return bad
-    for row in reader.stream("audit_leaf_page", log_index=-1):
+    for row in reader.stream("audit_leaf_page", log_index=root.size - 1):
         if (why := _leaf_fault(row, root.size)) is not None:
             shown = {"log_index": row["log_index"], "event_id": row["leaf_event_id"]}
             return {**shown, "why": why}
@@ -151,8 +184,8 @@ def _log(reader: AuditReader, context: AuditContext) -> Outcome:
 class _Heads:
     """The signed heads in order of size, each checked when the leaves have come to it."""
 
-    def __init__(self, reader: AuditReader, context: AuditContext) -> None:
-        rows = reader.stream("audit_head_page", tree_size=-1)
+    def __init__(self, reader: AuditReader, context: AuditContext, size: int) -> None:
+        rows = reader.stream("audit_head_page", tree_size=size - 1)
         self._heads = (TreeHead(**row) for row in rows)
         self._context = context
         self._next = next(self._heads, None)
@@ -243,6 +276,7 @@ CHECKS: Final = (
         title="chains start at genesis, without gaps, linked, each hash recomputed",
         run=_chains,
         needs="deal",
+        since=_chains_since,
     ),
     Check(number=38, title="the log reaches the last signed head", run=_reach),
     Check(
@@ -250,6 +284,7 @@ CHECKS: Final = (
         title="every event is in the log once; heads verify and are consistent",
         run=_log,
         needs="event",
+        since=_log_since,
     ),
     Check(
         number=40,

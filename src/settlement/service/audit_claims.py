@@ -1,4 +1,4 @@
-"""Audit of once-ness: claims, replays, effects, payouts, outbox (checks 26 to 34, 45 to 47).
+"""Audit of once-ness: claims, replays, effects, payouts, outbox (checks 26 to 34).
 
 Guarantees: a claim's fingerprint is computed anew from its stored command, a derived key from the
 deal it belongs to.
@@ -12,21 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.canonical import load_json, sha256_hex
-from settlement.core.clock import DAY_US, SECOND_US, parse_time, time_text
+from settlement.core.clock import DAY_US, time_text
 from settlement.core.errors import CanonicalForm
 from settlement.core.hashes import fingerprint, idempotency_key
-from settlement.core.principal import PrincipalKind
-from settlement.service.audit_base import Check, Skip, by_query, not_yet
+from settlement.service.audit_base import Check, Skip, by_query
 
 if TYPE_CHECKING:
     from settlement.service.audit_base import AuditContext, Outcome
     from settlement.store.audit import AuditReader
 
 _DERIVED: Final = "deal:"
-#: The system, and operators by token: neither has a row in the table of keys.
-_WITHOUT_KEY: Final = frozenset({PrincipalKind.SYSTEM.value, PrincipalKind.OPERATOR.value})
-#: A revoked key counts for up to a second more, and a call may wait for its turn.
-_KEY_CACHED_US: Final = 6 * SECOND_US
 
 
 def _claims(reader: AuditReader, _context: AuditContext) -> Outcome:
@@ -69,29 +64,6 @@ def _stale_effects(reader: AuditReader, _context: AuditContext) -> Outcome:
     return reader.first("audit_effect_stale", before=time_text(max(0, reader.now_us - DAY_US)))
 
 
-def _calls(reader: AuditReader, _context: AuditContext) -> Outcome:
-    for row in reader.stream("audit_call_page", scope="", operation="", key=""):
-        why = _call_fault(row)
-        if why is not None:
-            shown = {name: row[name] for name in ("scope", "operation", "principal", "first_seen")}
-            return {**shown, "why": why}
-    return None
-
-
-def _call_fault(row: dict[str, Any]) -> str | None:
-    if row["principal"] in _WITHOUT_KEY:
-        return None
-    if row["principal"] == PrincipalKind.ANONYMOUS.value:
-        # Whoever shows the quote approves; nothing else about money is open to a stranger.
-        return None if row["operation"] == "go" else "it moved money without a key"
-    if row["operation"] == "payout" and row["auto"]:
-        return None
-    asked_us = max(0, parse_time(row["first_seen"]) - _KEY_CACHED_US)
-    if row["live_until"] is None or row["live_until"] <= time_text(asked_us):
-        return "its caller had no live key with that scope"
-    return None
-
-
 CHECKS: Final = (
     Check(
         number=26,
@@ -129,18 +101,5 @@ CHECKS: Final = (
         title="every event is delivered, pending or parked, and none was invented",
         run=by_query("audit_outbox_invented", "audit_outbox_missing"),
         needs="event",
-    ),
-    not_yet(41, "no price left before the close", "there are no sealed bids yet"),
-    not_yet(42, "reveals match their commitments", "there are no sealed bids yet"),
-    not_yet(43, "the winner recomputes", "there are no awards yet"),
-    not_yet(45, "fences never decrease", "only the current fence of each name is kept"),
-    Check(
-        number=46,
-        title="every money call had a key or quote that was live and in scope",
-        run=_calls,
-        needs="claim",
-    ),
-    not_yet(
-        47, "the audit records itself", "this command only reads; its report has the input hash"
     ),
 )

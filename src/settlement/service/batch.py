@@ -45,6 +45,7 @@ from settlement.service.answers import (
     planned_text,
     refused_text,
 )
+from settlement.service.jobs import carrying
 from settlement.service.limiting import Counts, keys_of
 from settlement.store.loading import load_claims, load_footprint, load_needs
 from settlement.store.pauses import Pauses, Switch, read_pauses
@@ -344,6 +345,9 @@ class _Batch:
         decision: Decision = ticket.op.decide(self.state, self.ctx)
         rows = list(self._rows_of(ticket, decision))
         # ---- point of no return: construction only
+        if ticket.trace:
+            jobs = decision.writes.jobs
+            jobs[:] = [carrying(job, ticket.trace) for job in jobs]
         self.state.apply(decision.writes)
         self.writes.extend(decision.writes)
         for row in rows:

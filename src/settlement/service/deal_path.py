@@ -21,6 +21,9 @@ NEW: Final = ""
 #: deal yet are one to a deal that is born with its first proof.
 STEPS: Final[dict[str, tuple[frozenset[str], str | None]]] = {
     "INTENT_CREATED": (frozenset({NEW}), "created"),
+    "BID_RECEIVED": (frozenset({"created"}), None),
+    "INTENT_CLOSED": (frozenset({"created"}), None),
+    "INTENT_AWARDED": (frozenset({"created"}), None),
     "PROOF_READY": (frozenset({NEW, "created", "proof_ready"}), "proof_ready"),
     "GO_APPROVED": (frozenset({"proof_ready"}), "go_approved"),
     "AUTO_GO_APPROVED": (frozenset({"proof_ready"}), "go_approved"),

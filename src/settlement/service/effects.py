@@ -41,12 +41,14 @@ from settlement.core.rail import RailRequest, RailSilent
 from settlement.core.rows import Effect, EffectKind, EffectState, Job
 from settlement.core.topups import is_topup_charge
 from settlement.faults import fault
+from settlement.service import effect_trace
 from settlement.service.answers import Answer
 from settlement.service.jobs import EFFECT
 from settlement.service.pauses import EFFECT_SWITCH, LOOK_AGAIN_SECONDS
 from settlement.store import effects as rows
 from settlement.store.pauses import read_pauses
 from settlement.store.recovery import read_recovery
+from settlement.tracing import NOTHING, Span, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -96,10 +98,18 @@ class _Case:
     denied: bool = False  # the rail says it knows no such request
     ask_first: bool = False  # it may have been sent in a time that was lost
     denial_counts: bool = True  # so long ago that the rail would know by now
+    span: Span = NOTHING
 
     @property
     def fence(self) -> int:
         return self.job.lease_fence
+
+    @property
+    def ids(self) -> dict[str, str | None]:
+        """What a line of the log about it names."""
+        effect = self.effect
+        claim = {"deal_id": effect.deal_id, "claim": effect.claim_key}
+        return {**claim, "effect_id": effect.effect_id, "job_id": self.job.job_id}
 
     @property
     def settled(self) -> bool:
@@ -138,6 +148,7 @@ class EffectRunner:
             return 0
         for case in cases:
             case.marked_ns = before_ns
+        effect_trace.open_spans(cases)
         fault("effect.before_send")
         self._call(cases, _send_or_ask)
         self._send_again(cases, now_us)
@@ -145,6 +156,8 @@ class EffectRunner:
         answers = self._record(cases)
         fault("effect.after_record")
         self._db.transaction(lambda tx: self._put_down(tx, cases, answers))
+        for case in cases:
+            case.span.end()
         return taken
 
     # --- take ------------------------------------------------------------------------------------
@@ -246,7 +259,8 @@ class EffectRunner:
         """Have the engine book what the rails said; a silence already noted is not noted twice."""
         said = [c for c in cases if c.settled or c.effect.state is EffectState.SENT]
         try:
-            answers = self._engine.execute_all([_record_of(case) for case in said])
+            traces = [case.span.traceparent for case in said]
+            answers = self._engine.execute_all([_record_of(case) for case in said], traces)
         except SettlementError as refusal:  # shutting down: the next lease asks the rail
             answers = [Answer(error=refusal) for _ in said]
         return {case.effect.effect_id: a for case, a in zip(said, answers, strict=True)}
@@ -274,7 +288,8 @@ class EffectRunner:
         self._jobs.defer_in(tx, case.job, seconds * SECOND_US, "outcome unknown: asking the rail")
         old = case.sent_us and tx.now_us - case.sent_us > ALARM_SECONDS * SECOND_US
         if old or asked >= ALARM_QUESTIONS:
-            logger.error("effect %s has been unknown for 15 minutes", case.effect.effect_id)
+            name = case.effect.effect_id
+            logger.error("effect %s has been unknown for 15 minutes", name, extra=case.ids)
 
 
 def _case(job: Job, effect: Effect, rail: Rail) -> _Case:
@@ -320,7 +335,7 @@ def _send(case: _Case) -> None:
         deal_id=effect.deal_id,
         destination=effect.destination,
     )
-    _hear(case, lambda: case.rail.send(request))
+    _hear(case, "send", lambda: case.rail.send(request))
 
 
 def _overslept(case: _Case) -> bool:
@@ -337,18 +352,20 @@ def _overslept(case: _Case) -> bool:
 
 def _ask(case: _Case) -> None:
     effect, key = case.effect, rail_key(case.effect.obligation_key)
-    _hear(case, lambda: case.rail.ask(effect.kind, key, effect.destination))
+    _hear(case, "ask", lambda: case.rail.ask(effect.kind, key, effect.destination))
 
 
-def _hear(case: _Case, call: Callable[[], RailAnswer | None]) -> None:
+def _hear(case: _Case, verb: str, call: Callable[[], RailAnswer | None]) -> None:
     """Note a rail's answer. Only a proof is one; everything else leaves the outcome unknown."""
     try:
-        answer = call()
+        with within(effect_trace.call_span(case, verb)):
+            answer = call()
     except RailSilent as silence:
-        logger.warning("effect %s: %s", case.effect.effect_id, silence)
+        logger.warning("effect %s: %s", case.effect.effect_id, silence, extra=case.ids)
         return
     except Exception:
-        logger.exception("effect %s: the rail adapter failed", case.effect.effect_id)
+        name = case.effect.effect_id
+        logger.exception("effect %s: the rail adapter failed", name, extra=case.ids)
         return
     if answer is None:
         case.denied = True

@@ -29,7 +29,7 @@ from settlement.core.errors import (
     from_record,
 )
 from settlement.faults import fault
-from settlement.service import batch
+from settlement.service import batch, batch_trace
 from settlement.service.answers import Answer
 from settlement.service.engine_figures import EngineFigures
 from settlement.service.tickets import Ticket, choose, make_ticket
@@ -152,15 +152,16 @@ class Engine:
         self._enqueue(Pending(make_ticket(op, charge), future, loop, wait_seconds * _NS))
         return future
 
-    def execute_all(self, ops: Sequence[Operation]) -> list[Answer]:
+    def execute_all(self, ops: Sequence[Operation], traces: Sequence[str] = ()) -> list[Answer]:
         """Run our own operations together and wait for all; a full queue does not refuse them.
 
         For workers: what a rail said must get into the books however many callers are queued.
-        Raises ShuttingDown.
+        `traces`: which trace each goes on in. Raises ShuttingDown.
         """
         if self._thread is None:
             return self.run_batch(ops)
-        pending = [Pending(make_ticket(op), _owed()) for op in ops]
+        given = zip(ops, traces or [""] * len(ops), strict=True)
+        pending = [Pending(make_ticket(op, trace=trace), _owed()) for op, trace in given]
         with self._ready:
             self._check_open()
             self._queue.extend(pending)
@@ -284,7 +285,10 @@ class Engine:
 
     def _transaction(self, tickets: Sequence[Ticket]) -> list[Answer]:
         started_ns = time.monotonic_ns()
-        result = self._db.transaction(lambda tx: batch.run(tx, tickets, self._rules, self._entropy))
+        with batch_trace.around(tickets) as traced:
+            result = self._db.transaction(
+                lambda tx: batch.run(tx, traced, self._rules, self._entropy)
+            )
         fault("engine.after_commit")
         self.figures.committed(len(tickets), started_ns)
         self._tell(result.writes)

@@ -169,31 +169,36 @@ class Exchange:
         return self._db.read(read)
 
     def reveal(self, intent_id: str, caller: Principal) -> dict[str, Any]:
-        """The bids a caller may see, with their nonces, and the events they can be checked by.
+        """The bids a caller may see; raises IntentNotFound."""
+        return reveal_to(self._db, intent_id, caller)
 
-        The client and operators see all and the budget, a bidder its own. Raises IntentNotFound
-        for everybody else, and before the close.
-        """
 
-        def read(tx: Tx) -> dict[str, Any]:
-            view = _get(tx, intent_id)
-            found = revealed(tx, view.intent)
-            everything = _is_client(view.intent, caller)
-            if not everything:
-                found["bids"] = [b for b in found["bids"] if b["agent_id"] == caller.agent_id]
-                del found["budget_minor"], found["budget_nonce"]
-            if not view.intent.closed_at or not (everything or found["bids"]):
-                raise IntentNotFound(intent_id=intent_id)
-            return {
-                "intent_id": intent_id,
-                "deal_id": view.intent.deal_id,
-                "status": view.intent.state.value,
-                "complete": everything,
-                "reveal": found,
-                "events": exchange_events(tx, view.intent.deal_id),
-            }
+def reveal_to(db: Database, intent_id: str, caller: Principal) -> dict[str, Any]:
+    """The bids a caller may see, with their nonces, and the events they can be checked by.
 
-        return self._db.read(read)
+    The client and operators see all and the budget, a bidder its own. Raises IntentNotFound for
+    everybody else, and before the close.
+    """
+
+    def read(tx: Tx) -> dict[str, Any]:
+        intent = _get(tx, intent_id).intent
+        found = revealed(tx, intent)
+        everything = _is_client(intent, caller)
+        if not everything:
+            found["bids"] = [b for b in found["bids"] if b["agent_id"] == caller.agent_id]
+            del found["budget_minor"], found["budget_nonce"]
+        if intent.state not in _REVEALED or not (everything or found["bids"]):
+            raise IntentNotFound(intent_id=intent_id)
+        return {
+            "intent_id": intent_id,
+            "deal_id": intent.deal_id,
+            "status": intent.state.value,
+            "complete": everything,
+            "reveal": found,
+            "events": exchange_events(tx, intent.deal_id),
+        }
+
+    return db.read(read)
 
 
 def _sealed(known: IntentView | None, bid_id: str, agent_id: str, opened: OpenedBid) -> str:

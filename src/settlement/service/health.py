@@ -9,8 +9,9 @@ Change colour: green.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.clock import parse_time
 from settlement.core.errors import SettlementError
@@ -20,10 +21,16 @@ from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from settlement.service.log_views import LogViews
     from settlement.store.database import Database
     from settlement.store.health import Backlog, Stock
+
+
+_MEBIBYTE: Final = 2**20
+#: Room for what is being written, and for stopping in order.
+FREE_MIN_BYTES: Final = 16 * _MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +108,11 @@ def checkpoint_check(behind: str | None) -> Check:
     return Check(ok=True) if behind is None else Check(ok=False, detail=behind)
 
 
-def rail_check(rail: str, rails: Mapping[str, object]) -> Check:
-    """The configured rail has an adapter here."""
-    if rail in rails:
-        return Check(ok=True)
-    return Check(ok=False, detail=f"There is no adapter for the rail {rail!r}.")
+def disk_check(places: Mapping[str, Path], free_min: int = FREE_MIN_BYTES) -> Check:
+    """A full disk takes no commit and no tree head."""
+    for name, place in places.items():
+        free = shutil.disk_usage(place).free
+        if free < free_min:
+            detail = f"{free // _MEBIBYTE} MiB are free where the {name} is kept; make room."
+            return Check(ok=False, detail=detail)
+    return Check(ok=True)

@@ -18,7 +18,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from settlement import tracing
 from settlement.core.errors import LeaseLost
+from settlement.service.jobs import trace_of
+from settlement.tracing import SpanKind
 
 if TYPE_CHECKING:
     from settlement.core.rows import Job
@@ -98,8 +101,10 @@ class JobRunner:
             logger.info("job %s was taken over; its result is dropped", job.job_id)
 
     def _handle(self, job: Job, outcome: _Outcome) -> None:
+        span = tracing.child(f"job {job.job_type}", trace_of(job), SpanKind.CONSUMER)
         try:
-            outcome.result = self._handlers[job.job_type](Run(job, self._jobs))
+            with tracing.within(span):
+                outcome.result = self._handlers[job.job_type](Run(job, self._jobs))
         except Exception as error:
             logger.exception("job %s failed", job.job_id)
             outcome.error = f"{type(error).__name__}: {error}"

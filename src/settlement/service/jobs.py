@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.core.clock import SECOND_US
@@ -24,6 +24,7 @@ from settlement.core.errors import LeaseLost
 from settlement.core.ids import JobId, uuid7_hex
 from settlement.core.rows import Job
 from settlement.core.writeset import WriteSet
+from settlement.tracing import TRACEPARENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -259,6 +260,17 @@ class JobQueue:
 
 
 _NO_LIMITS: Final = Kind()
+
+
+def carrying(job: Job, trace: str) -> Job:
+    """The job with the trace of whoever queues it."""
+    payload = {**json.loads(job.payload), TRACEPARENT: trace}
+    return replace(job, payload=json.dumps(payload, sort_keys=True))
+
+
+def trace_of(job: Job) -> str:
+    """The trace a job was queued in; "" for none."""
+    return str(json.loads(job.payload).get(TRACEPARENT, ""))
 
 
 def find_job(tx: Tx, job_id: str) -> Job | None:

@@ -1,6 +1,7 @@
 """The outbox: what has happened and is to be told, in order per deal.
 
-For: the worker's loop. Operations write a message with each event, in the event's transaction.
+For: the worker's loop, and `settlement outbox release`. Operations write a message with each event,
+in the event's transaction.
 Guarantees: a message is emitted only when its event is in its chain; within a deal in the order
 written; a failing head is tried again and parked after eight attempts, and holds up its own deal
 only. Processes drain in turns, so nothing is emitted twice or overtaken.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS_MAX: Final = 8
 BACKOFF_MAX_SECONDS: Final = 300
+NOTE_CHARACTERS: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,14 @@ class Drained:
     emitted: int = 0
     failed: int = 0
     parked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What became of an operator's wish to let a message go on."""
+
+    released: bool
+    event_is_there: bool
 
 
 class Outbox:
@@ -48,6 +58,23 @@ class Outbox:
         """One round for the worker: how many messages it got rid of."""
         drained = self.drain()
         return drained.emitted + drained.failed
+
+    def release(self, seq: int, reason: str, operator: str) -> Released | None:
+        """Give a parked message new attempts, if its event is there; None: no such message.
+
+        Without that event it would be parked again, or worse: it would tell what did not happen.
+        """
+        note = f"released by {operator}: {reason}"[:NOTE_CHARACTERS]
+
+        def change(tx: Tx) -> Released | None:
+            row = tx.maybe("outbox_find", seq=seq)
+            if row is None:
+                return None
+            there = bool(row["in_chain"])
+            freed = there and tx.run("outbox_release", seq=seq, note=note) > 0
+            return Released(released=freed, event_is_there=there)
+
+        return self._db.transaction(change)
 
 
 def _drain(tx: Tx, limit: int) -> Drained:

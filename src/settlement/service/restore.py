@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from settlement.core.archive import FileEntry
     from settlement.service.archive import Rows
+    from settlement.service.audit import Watcher
     from settlement.service.backup import Progress
     from settlement.store.database import Tx
     from settlement.store.replacing import Place
@@ -118,7 +119,11 @@ def check_signature(archive: Path, manifest: Manifest, keys: Mapping[str, bytes]
 
 @contextmanager
 def checked(
-    archive: Path, keys: Mapping[str, bytes], beside: Path | None, progress: Progress = QUIET
+    archive: Path,
+    keys: Mapping[str, bytes],
+    beside: Path | None,
+    progress: Progress = QUIET,
+    watcher: Watcher | None = None,
 ) -> Iterator[Checked]:
     """Load an archive into a scratch database, beside a file or in a directory of its own, and
     check it there; the scratch is gone at the end, unless somebody gave it another name.
@@ -130,7 +135,7 @@ def checked(
         db = SqliteDatabase(str(scratch), _Then(parse_time(manifest.created_at)))
         try:
             context = AuditContext(public_keys=dict(keys), verify=verify_ed25519)
-            report = run_audit(db, context)
+            report = run_audit(db, context, watcher)
         finally:
             db.close()
         fault("recover.after_check")

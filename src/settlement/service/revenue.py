@@ -1,7 +1,8 @@
 """What an agent earned and paid, deal by deal, from the ledger's entries (spec §16.2).
 
 Guarantees: every figure is a sum of entries on the agent's own account within the period; a page
-is a bounded number of deals read in a fixed number of queries; the last id shown continues it.
+is a bounded number of deals read in a fixed number of queries; the last id shown continues it. The
+first page also has what moved outside deals: reserves of mandates, top-ups, what was recovered.
 Does not: estimate, or show another agent's account.
 
 Contract §2.7. Change colour: amber.
@@ -93,6 +94,8 @@ def agent_revenue_audit(db: Database, agent_id: str, window: Window) -> dict[str
         deal_ids = deals_page(tx, agent_id, window.after, DEALS_MAX + 1)
         ref = f"entity:{agent_id}"
         moved = rows.transfers_on(tx, ref, deal_ids[:DEALS_MAX])
+        if not window.after:
+            moved += rows.transfers_outside(tx, ref, agent_id)
         entries = [
             entry
             for entry in entries_of(moved)
@@ -103,7 +106,8 @@ def agent_revenue_audit(db: Database, agent_id: str, window: Window) -> dict[str
 
     deal_ids, entries, figures = db.read(read)
     more = len(deal_ids) > DEALS_MAX
-    asset = Asset.parse(next(iter(figures.values())).asset if figures else "USD/2")
+    outside = [entry for entry in entries if entry.transfer.deal_id not in figures]
+    asset = Asset.parse(entries[0].transfer.asset if entries else "USD/2")
     debits = _total(entries, "debit")
     credits = _total(entries, "credit")
     return {
@@ -118,6 +122,7 @@ def agent_revenue_audit(db: Database, agent_id: str, window: Window) -> dict[str
         "deal_count": len(figures),
         "entry_count": len(entries),
         "deals": _by_deal(entries, figures),
+        "outside_deals": [entry.document() for entry in outside],
         "next_cursor": deal_ids[DEALS_MAX - 1] if more else None,
     }
 
@@ -136,7 +141,8 @@ def _by_type(entries: Iterable[Entry], asset: Asset) -> dict[str, str]:
 def _by_deal(entries: list[Entry], figures: dict[str, DealFigures]) -> dict[str, Any]:
     mine: dict[str, list[Entry]] = {}
     for entry in entries:
-        mine.setdefault(entry.transfer.deal_id, []).append(entry)
+        if entry.transfer.deal_id in figures:
+            mine.setdefault(entry.transfer.deal_id, []).append(entry)
     return {deal_id: _deal_row(mine[deal_id], figures[deal_id]) for deal_id in sorted(mine)}
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from settlement import tracing
 from settlement.core.errors import DerivedKeyReserved, SettlementError
 from settlement.core.principal import PrincipalKind
 
@@ -40,6 +41,8 @@ class Ticket:
     refusal: SettlementError | None = None
     #: What the call is counted as; None for our own.
     charge: Charge | None = None
+    #: The trace it belongs to, as a parent; "" for none.
+    trace: str = ""
 
     @property
     def key(self) -> str | None:
@@ -55,8 +58,8 @@ class Ticket:
         )
 
 
-def make_ticket(op: Operation, charge: Charge | None = None) -> Ticket:
-    """Ask an operation for its keys and deals."""
+def make_ticket(op: Operation, charge: Charge | None = None, trace: str = "") -> Ticket:
+    """Ask an operation for its keys and deals; it goes on in that trace, or the caller's own."""
     call = op.call()
     derived = call.derived
     wire = derived.key if derived is not None else None
@@ -74,6 +77,7 @@ def make_ticket(op: Operation, charge: Charge | None = None) -> Ticket:
         derived=(derived.scope, derived.operation, derived.key) if derived is not None else None,
         refusal=refusal,
         charge=charge,
+        trace=trace or tracing.current(),
     )
 
 

@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from settlement.store.database import Row, Tx
 
@@ -47,11 +47,16 @@ class AuditReader:
             self._kept[query] = self._tx.all(query)
         return self._kept[query]
 
-    def stream(self, query: str, **start: Any) -> Iterator[Row]:
-        """Every row of a paged query, in the order of its key; `start` names the key's columns."""
+    def stream(
+        self, query: str, fixed: Mapping[str, Any] | None = None, **start: Any
+    ) -> Iterator[Row]:
+        """Every row of a paged query, in the order of its key; `start` names the key's columns.
+
+        `fixed`: what the query asks for beside its place.
+        """
         after, digest = dict(start), hashlib.sha256()
         while True:
-            rows = self._tx.all(query, limit=PAGE_ROWS, **after)
+            rows = self._tx.all(query, limit=PAGE_ROWS, **after, **(fixed or {}))
             for row in rows:
                 digest.update(json.dumps(list(row.values())).encode() + b"\n")
                 yield row

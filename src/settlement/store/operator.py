@@ -115,6 +115,11 @@ def outbox(db: Database, state: str, limit: int) -> Listed:
     return _listed(db, "operator_outbox", state, limit)
 
 
+def waiting_messages(tx: Tx, deal_id: str) -> list[Row]:
+    """A deal's messages that are not out yet, in order."""
+    return tx.all("operator_deal_messages", deal_id=deal_id)
+
+
 def inbox(db: Database, state: str, limit: int) -> Listed:
     """The latest messages of rails in that state."""
     return _listed(db, "operator_inbox", state, limit)

@@ -39,6 +39,12 @@ def transfers_on(tx: Tx, ref: str, deal_ids: Sequence[str]) -> list[Transfer]:
     return [Transfer(**{**row, "phase": Phase(row["phase"])}) for row in found]
 
 
+def transfers_outside(tx: Tx, ref: str, agent_id: str) -> list[Transfer]:
+    """Transfers on the account that belong to no deal: the agent's own stream, its mandates'."""
+    found = tx.all("revenue_transfers_outside", ref=ref, agent_id=agent_id)
+    return [Transfer(**{**row, "phase": Phase(row["phase"])}) for row in found]
+
+
 def figures_of(tx: Tx, deal_ids: Sequence[str]) -> dict[str, DealFigures]:
     """The figures of these deals."""
     wanted = list(deal_ids)

@@ -35,6 +35,16 @@ class AlreadyRotated(Conflict):
 
 
 @leaf
+class HeadNotAudited(Conflict):
+    code = "head_not_audited"
+    retry = Retry.NEVER
+    title = "No clean audit on record reaches that head"
+    message = "No clean audit on record has seen the log up to a signed head of {tree_size}."
+    advice = "Run `settlement audit --record` over everything first; it names heads to go on from."
+    tree_size: int
+
+
+@leaf
 class RequestInProgress(Conflict):
     code = "request_in_progress"
     title = "The same call is running"

@@ -94,13 +94,14 @@ def names_nobody(deal: Deal, principal: Principal) -> bool:
 
 
 def is_buyer(deal: Deal, principal: Principal) -> bool:
-    """The bound buyer's own key, or the one of the agent that an unkeyed call named as buyer."""
+    """The bound buyer's own key, or the one of the agent that an unkeyed call named as buyer.
+
+    Named by its id: a registered name is free text, and anybody may register the buyer's.
+    """
     own = own_key(principal)
     if own is None:
         return False
-    if deal.buyer_id is not None:
-        return own == deal.buyer_id
-    return bool(deal.buyer_label) and deal.buyer_label in (own, principal.name)
+    return own == (deal.buyer_id if deal.buyer_id is not None else deal.buyer_label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 For: POST /protocol/deals/{id}/cancel, by a party's key or an operator.
 Guarantees: nothing that was paid is stranded in a cancelled deal.
-Does not: give money back; a refund does.
+Does not: give money back; a refund does. An intent that waits for bids ends with its deal: none is
+taken any more, and its close opens nothing (spec §13).
 
 Spec §4.4. Change colour: red.
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from settlement.core.accounts import escrow_account
 from settlement.core.deal import check_transition
-from settlement.core.errors import AwardRequired, DealHasMoney, PartyMismatch
+from settlement.core.errors import DealHasMoney, PartyMismatch
 from settlement.core.events import Actor
 from settlement.core.operation import Call, Context, Decision
 from settlement.core.operations._common import (
@@ -82,9 +83,6 @@ class Cancel:
         if role is None and not self.principal.is_operator:
             raise PartyMismatch(deal_id=deal.deal_id)
         check_transition(deal, self.name)
-        if deal.intent_id is not None and deal.state is DealState.CREATED:
-            # The exchange would award a deal that is over; its client closes the intent instead.
-            raise AwardRequired(deal_id=deal.deal_id, intent_id=deal.intent_id)
         escrow = state.accounts[escrow_account(deal.deal_id).ref, deal.asset]
         held = escrow.credits_posted - escrow.debits_posted if escrow is not None else 0
         if held:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from settlement.core.ledger import Tx
-    from settlement.core.refund_rows import PaymentIn, Refund
+    from settlement.core.refund_rows import Dispute, PaymentIn, Refund
     from settlement.core.rows import Deal
     from settlement.core.state import State
 
@@ -194,6 +194,14 @@ def _has(state: State, deal: Deal, refunds: Sequence[Refund], escrow: int) -> Pa
         fee_protocol=settled.protocol_fee_minor - sum(b.fee_protocol for b in back),
         payees=payees,
     )
+
+
+def still_held(dispute: Dispute | None) -> dict[str, int]:
+    """What an open dispute holds, by the account it came from: less what a rail took since."""
+    if dispute is None or dispute.status != "opened":
+        return {}
+    held: dict[str, int] = json.loads(dispute.parts)["held"]
+    return held
 
 
 def _check_loaded(state: State, deal: Deal, refs: Iterable[str]) -> None:

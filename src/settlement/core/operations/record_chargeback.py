@@ -1,9 +1,10 @@
 """Record that a rail has taken a payment back by itself.
 
 For: the inbox job, after a rail's message was verified.
-Guarantees: one chargeback per payment is booked, once; the deal's escrow gives first, then what its
-payees have available, in proportion to what they still have of it, and the rest they owe. It is
-counted against the payment, so the same money never goes back a second time by a refund.
+Guarantees: one chargeback per payment is booked, once; the deal's escrow gives first, then its
+payees, in proportion to what they still have of it: what an open dispute holds of theirs, then what
+they have available, and the rest they owe. It is counted against the payment, so the same money
+never goes back a second time by a refund or a ruling.
 Does not: take fees back: the rail's word binds the seller's side, not the house's.
 
 Spec §5.4. Change colour: red.
@@ -11,13 +12,15 @@ Spec §5.4. Change colour: red.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from settlement.core.accounts import (
     agent_account,
     available,
     clearing_account,
+    dispute_account,
     escrow_account,
     receivable_account,
 )
@@ -25,7 +28,13 @@ from settlement.core.errors import OverRefund, PayeeUnknown
 from settlement.core.money import allocate
 from settlement.core.operation import Call, Context, Decision
 from settlement.core.operations._common import change_deal, get_deal, rail_actor
-from settlement.core.operations.giving_back import Parts, Remains, remains_of
+from settlement.core.operations.giving_back import (
+    Parts,
+    Remains,
+    read_parts,
+    remains_of,
+    still_held,
+)
 from settlement.core.operations.refund import refund_needs, refunding
 from settlement.core.operations.refunding import (
     back_payload,
@@ -101,13 +110,20 @@ class RecordChargeback:
         # 12 amount: no more than what is left of that payment
         remains = remains_of(state, deal)
         payment = self._payment(deal, remains)
-        escrow, borne = _bearers(deal, remains, self.amount_minor)
+        dispute = state.disputes[deal.deal_id]
+        held = still_held(dispute)
+        parts = _bearers(deal, remains, self.amount_minor, held)
 
         # ---- point of no return: construction and asserts only
         writes = WriteSet()
         run = refunding(state, ctx, deal, writes, rail_actor(self.rail))
-        refund = self._row(run, payment, Parts(escrow=escrow, payees=borne))
-        self._book(run, state, refund, escrow, borne)
+        refund = self._row(run, payment, parts)
+        # A dispute's money is this deal's own: left there, a ruling would give it to the seller.
+        disputed = _disputed(held, remains, parts)
+        self._book(run, state, refund, disputed)
+        if dispute is not None and disputed:
+            left = {ref: minor - disputed.get(ref, 0) for ref, minor in held.items()}
+            writes.disputes_changed.append(replace(dispute, parts=json.dumps({"held": left})))
         run.take_volume(refund)
         record_outcome(run, "dispute_lost", bad=True)
         changed = change_deal(writes, deal, run.chain, ctx.now)
@@ -149,24 +165,23 @@ class RecordChargeback:
             updated_at=now,
         )
 
-    def _book(
-        self,
-        run: Refunding,
-        state: State,
-        refund: Refund,
-        escrow: int,
-        borne: tuple[tuple[str, int], ...],
-    ) -> None:
+    def _book(self, run: Refunding, state: State, refund: Refund, disputed: dict[str, int]) -> None:
         tx, to = run.books.begin(), clearing_account(self.rail)
-        if escrow:
-            tx.add("chargeback", escrow_account(self.deal_id), to, escrow)
-        for agent_id, minor in borne:
+        parts, escrow = read_parts(refund.parts), escrow_account(self.deal_id)
+        returned = sum(disputed.values())
+        if returned:
+            tx.add("dispute_close", dispute_account(self.deal_id), escrow, returned)
+        from_payees = returned - disputed.get(escrow.ref, 0)
+        if parts.escrow + from_payees:
+            tx.add("chargeback", escrow, to, parts.escrow + from_payees)
+        for agent_id, minor in parts.payees:
             account = agent_account(agent_id)
-            has = min(minor, available(state.accounts[account.ref, refund.asset]))
+            rest = minor - disputed.get(account.ref, 0)
+            has = min(rest, available(state.accounts[account.ref, refund.asset]))
             if has:
                 tx.add("chargeback", account, to, has)
-            if minor - has:
-                tx.add("chargeback", receivable_account(agent_id), to, minor - has)
+            if rest - has:
+                tx.add("chargeback", receivable_account(agent_id), to, rest - has)
         event = run.chain.append(
             "CHARGED_BACK",
             run.by,
@@ -178,12 +193,19 @@ class RecordChargeback:
         run.books.writes.refunds_new.append(refund)
 
 
-def _bearers(
-    deal: Deal, remains: Remains, amount_minor: int
-) -> tuple[int, tuple[tuple[str, int], ...]]:
+def _disputed(held: dict[str, int], remains: Remains, parts: Parts) -> dict[str, int]:
+    """What of a chargeback an open dispute gives, by the account it was taken from."""
+    wanted = {agent_account(agent_id).ref: minor for agent_id, minor in parts.payees}
+    missing = parts.escrow - min(parts.escrow, remains.has.escrow)
+    found = {ref: min(minor, wanted.get(ref, missing)) for ref, minor in held.items()}
+    return {ref: minor for ref, minor in found.items() if minor}
+
+
+def _bearers(deal: Deal, remains: Remains, amount_minor: int, held: dict[str, int]) -> Parts:
     """The escrow, then the payees in proportion, and what nobody has is the seller's to owe."""
     has = remains.has
-    escrow = min(amount_minor, has.escrow)
+    disputed = held.get(escrow_account(deal.deal_id).ref, 0)
+    escrow = min(amount_minor, has.escrow + disputed)
     rest = amount_minor - escrow
     weights = [minor for _, minor in has.payees]
     shared = min(rest, sum(weights))
@@ -193,4 +215,4 @@ def _bearers(
         if deal.seller_id is None:
             raise PayeeUnknown(deal_id=deal.deal_id)
         borne[deal.seller_id] = borne.get(deal.seller_id, 0) + rest - shared
-    return escrow, tuple(borne.items())
+    return Parts(escrow=escrow, payees=tuple(borne.items()))

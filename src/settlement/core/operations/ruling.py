@@ -36,6 +36,7 @@ from settlement.core.operations.giving_back import (
     Remains,
     remains_of,
     share_out,
+    still_held,
     take_back,
 )
 from settlement.core.operations.keys import once_per_deal
@@ -191,7 +192,7 @@ class ResolveDispute:
                 terms=None,
             )
         assert deal.gross_minor is not None, "an approved deal has its gross"
-        whole = remains.has.escrow + dispute.amount_minor
+        whole = remains.has.escrow + sum(still_held(dispute).values())
         seller = self._share(min(whole, deal.gross_minor))
         return _Ruled(
             dispute=dispute,
@@ -229,12 +230,13 @@ class ResolveDispute:
         settled = dispute.deal_state == DealState.SETTLED
         taken = share_out(ruled.remains.has, ruled.refund_minor) if settled else Parts()
         tx = run.books.begin()
-        moves = bool(dispute.amount_minor or taken.total)
+        held = still_held(dispute)
+        returned = sum(held.values())
+        moves = bool(returned or taken.total)
         escrow = escrow_account(deal.deal_id)
-        if dispute.amount_minor:
-            tx.add("dispute_close", dispute_account(deal.deal_id), escrow, dispute.amount_minor)
+        if returned:
+            tx.add("dispute_close", dispute_account(deal.deal_id), escrow, returned)
         if settled:
-            held: dict[str, int] = json.loads(dispute.parts)["held"]
             rest = []
             for agent_id, minor in taken.payees:
                 used = min(minor, held.get(agent_account(agent_id).ref, 0))
@@ -253,7 +255,7 @@ class ResolveDispute:
         payload: dict[str, Any] = {
             "dispute_id": ruled.dispute.dispute_id,
             "seller_ppm": self.seller_ppm,
-            "amount_minor": ruled.dispute.amount_minor,
+            "amount_minor": sum(still_held(ruled.dispute).values()),
             "seller_minor": ruled.seller_minor,
             "refund_minor": ruled.refund_minor,
         }

@@ -10,11 +10,13 @@ Contract §1.1, §1.4, spec §6.2, §6.4. Change colour: amber.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from litestar.response.base import ASGIResponse
 
+from settlement.core.canonical import sha256_hex
 from settlement.core.errors import RequestInProgress
 from settlement.edge.http import counters, money
 from settlement.edge.http.problems import render
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from settlement.core.operation import Operation
     from settlement.edge.http.request import EdgeRequest
     from settlement.service.answers import Answer
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _NOT_FINAL: Final = {"final": False, "retry": "same_key", "do_not_pay_again": True}
@@ -73,10 +77,22 @@ async def ask(request: EdgeRequest, operation: Operation) -> Answer:
     answer = await engine.answer(operation, wait_seconds=WAIT_SECONDS, charge=charge)
     request.note(answer.standing)
     counters.answered(operation.name, answer)
+    if logger.isEnabledFor(logging.DEBUG):
+        _log(operation, answer)
     if answer.running and answer.result is not None and answer.claim is not None:
         state = await reading(request, claims_view.running_state, answer.claim)
         return replace(answer, result={**answer.result, "state": state})
     return answer
+
+
+def _log(operation: Operation, answer: Answer) -> None:
+    """Which deal, under which claim. A key that a caller chose is shown as its digest."""
+    call = operation.call()
+    claim = answer.key
+    if claim is not None and claim == call.sent_key:
+        claim = "sha256:" + sha256_hex(claim)[:16]
+    about = {"deal_id": call.deal_id, "claim": claim}
+    logger.debug("%s: %s", operation.name, counters.outcome_of(answer), extra=about)
 
 
 def to_response(

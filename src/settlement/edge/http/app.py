@@ -24,6 +24,7 @@ from settlement.edge.http.auth import ACCESS_OPT, KEY_IGNORED, KeyRing, admit
 from settlement.edge.http.limiter import Limiter, rate_headers
 from settlement.edge.http.metrics import metrics_config
 from settlement.edge.http.openapi import AmountSchema
+from settlement.edge.http.rail_watch import RailWatch
 from settlement.edge.http.request import (
     REQUEST_ID_HEADER,
     EdgeRequest,
@@ -67,6 +68,7 @@ def create_app(services: HttpServices) -> Litestar:
                 "services": services,
                 "threads": threads,
                 "key_ring": ring,
+                "rail_watch": RailWatch(settings.rail, lambda: services.rails),
                 "limiter": Limiter(settings.limits, max(1, settings.rate_processes)),
             }
         ),

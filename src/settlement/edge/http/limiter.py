@@ -48,9 +48,14 @@ def network_of(host: str | None) -> str:
     return str(ipaddress.ip_network((int(address), _IPV6_PREFIX), strict=False))
 
 
-def who_calls(principal: Principal, network: str) -> str:
-    """The name a caller is counted under."""
-    if principal.kind is PrincipalKind.ANONYMOUS:
+def who_calls(principal: Principal, network: str, bucket: Bucket) -> str:
+    """The name a caller is counted under.
+
+    Agents register as their address, too: with a bucket for each key, every agent that was made
+    could make as many again, and all limits per agent would be worth nothing.
+    """
+    registers = bucket is Bucket.REGISTER and not principal.is_operator
+    if principal.kind is PrincipalKind.ANONYMOUS or registers:
         return f"anonymous:{network}"
     return principal.id
 

@@ -1,7 +1,8 @@
-"""Request metrics for Prometheus: counted per method, route template and status.
+"""Requests, seen from outside: counted by route template and status, traced, logged.
 
 Guarantees: no label carries an id, a price or a key, since paths are counted by their template; a
 request costs two look-ups, because the label sets are resolved once and kept.
+A span and a line name the template, too, since a path may hold a caller's idempotency key.
 Does not: serve the page (`routes/service.py`) or count what no route answers.
 
 Contract §3.8. Change colour: green.
@@ -9,20 +10,35 @@ Contract §3.8. Change colour: green.
 
 from __future__ import annotations
 
+import logging
+from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusMiddleware
 from prometheus_client import Counter, Histogram, disable_created_metrics
 
+from settlement import tracing
+from settlement.edge.http.request import header, request_id
+from settlement.tracing import REQUEST_ID
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from litestar.types import Message, Receive, Scope, Send
+
+    from settlement.tracing import Span
+
+logger = logging.getLogger("settlement.http")
 
 # Half as many series: when a counter was made is told by `process_start_time_seconds` well enough.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves this one out
 
 PREFIX: Final = "settlement_http"
 _FAULT: Final = 500
+#: Entered at no cost, by any number of requests at once.
+_UNTRACED: Final = nullcontext(tracing.NOTHING)
+_TRACEPARENT: Final = b"traceparent"
 _LABELS: Final = ("method", "path", "status_code")
 
 REQUESTS: Final = Counter(f"{PREFIX}_requests", "Requests answered", _LABELS)
@@ -47,13 +63,21 @@ class RequestMetrics(PrometheusMiddleware):
                 status = message["status"]
             await send(message)
 
-        try:
-            await self.app(scope, receive, watched)
-        finally:
-            members = cast("dict[str, Any]", scope)
-            count, seconds = self._of(members["method"], members["path_template"], status)
-            count.inc()
-            seconds.observe(perf_counter() - started)
+        members = cast("dict[str, Any]", scope)
+        method, path = members["method"], members["path_template"]
+        REQUEST_ID.set(request_id(members))
+        traced = tracing.within(request_span(members, method, path)) if tracing.on() else _UNTRACED
+        with traced as span:
+            try:
+                await self.app(scope, receive, watched)
+            finally:
+                span.note("http.response.status_code", status)
+                count, seconds = self._of(method, path, status)
+                count.inc()
+                took = perf_counter() - started
+                seconds.observe(took)
+                if status >= _FAULT or logger.isEnabledFor(logging.DEBUG):
+                    log_request(method, path, status, took)
 
     def _of(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
         key = (method, path, status)
@@ -61,6 +85,21 @@ class RequestMetrics(PrometheusMiddleware):
         if found is None:
             found = self._known[key] = (REQUESTS.labels(*key), SECONDS.labels(*key))
         return found
+
+
+def request_span(scope: Mapping[str, Any], method: str, path: str) -> Span:
+    """A request in its caller's trace, or in one of its own; named by its route, never its path."""
+    span = tracing.begin(f"{method} {path}", header(scope, _TRACEPARENT))
+    span.note("http.request.method", method)
+    span.note("http.route", path)
+    span.note("settlement.request_id", request_id(scope))
+    return span
+
+
+def log_request(method: str, path: str, status: int, took: float) -> None:
+    """One line for a request: always for a fault, the others where somebody debugs."""
+    level = logging.WARNING if status >= _FAULT else logging.DEBUG
+    logger.log(level, "%s %s: %d in %.1f ms", method, path, status, took * 1000)
 
 
 def metrics_config() -> PrometheusConfig:

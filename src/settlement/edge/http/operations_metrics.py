@@ -87,11 +87,20 @@ async def refresh(scrape: Request[Any, Any, Any]) -> None:
     now = time.monotonic()
     if now - state.get(_READ_AT, -CACHE_SECONDS) >= CACHE_SECONDS:
         state[_READ_AT] = now
-        figures, stock = await request.threads.read(_look, services)
-        _waiting(figures)
-        if stock is not None:
-            _kept(stock)
+        _show(*await request.threads.read(_look, services))
     _process(services)
+
+
+def refresh_now(services: HttpServices) -> None:
+    """The same for a process without a server, read at each scrape."""
+    _show(*_look(services))
+    _process(services)
+
+
+def _show(figures: dict[str, Any], stock: Stock | None) -> None:
+    _waiting(figures)
+    if stock is not None:
+        _kept(stock)
 
 
 def _look(services: HttpServices) -> tuple[dict[str, Any], Stock | None]:

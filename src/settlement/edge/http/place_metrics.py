@@ -42,8 +42,8 @@ def nearest(path: Path) -> Path:
 
 
 def places(settings: Settings) -> dict[str, Path]:
-    """What fills up, by a name that is the same on every machine."""
-    found = {"checkpoint": settings.checkpoint_file.parent, "backups": settings.backup_dir}
+    """What must be written to serve, by a name that is the same on every machine."""
+    found = {"checkpoint": settings.checkpoint_file.parent}
     if settings.sqlite_path is not None:
         found["database"] = settings.sqlite_path.parent
     return {name: nearest(path) for name, path in found.items()}
@@ -57,7 +57,7 @@ def backup_age_seconds(directory: Path, now_us: int) -> float:
 
 def look(settings: Settings, now_us: int) -> None:
     """Look at disks and files, and set the gauges."""
-    for name, place in places(settings).items():
+    for name, place in {**places(settings), "backups": nearest(settings.backup_dir)}.items():
         usage = shutil.disk_usage(place)
         DISK_FREE.labels(name).set(usage.free)
         DISK_SIZE.labels(name).set(usage.total)

@@ -154,7 +154,7 @@ class EdgeRequest(Request[Any, Any, State]):
         bucket = self.bucket
         if bucket is None:
             return None
-        who = who_calls(self.principal, self._network)
+        who = who_calls(self.principal, self._network, bucket)
         if bucket.shared:
             return self._limiter.charge(bucket, who, self._endpoint)
         self.note(self._limiter.count(bucket, who, self._endpoint))

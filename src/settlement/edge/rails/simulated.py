@@ -148,6 +148,10 @@ class SimulatedRail:
             raise RailKeyReused(f"{rail_key} was used for {known.obligation_key}")
         return _answer(known)
 
+    def check(self) -> None:
+        """Ask about what was never sent."""
+        self.ask("charge", "no such request")
+
     def known(self, since_us: int) -> list[RailRecord]:
         """All that the book holds: it keeps no times, so all of it may be since then."""
         del since_us

@@ -20,6 +20,7 @@ import stripe
 
 from settlement.core.errors import SettlementError
 from settlement.core.money import Asset
+from settlement.core.rail import RailDenies
 from settlement.edge.rails.base import RailAnswer, RailKeyReused, RailSilent
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_DENIED_STATUS: Final = frozenset({401, 403})
 CONNECT_SECONDS: Final = 5
 #: Currencies that have no cents, so that Stripe counts them in whole units.
 _WHOLE: Final = frozenset(
@@ -102,4 +104,5 @@ def silence(about: str, error: stripe.StripeError) -> NoReturn:
     if isinstance(error, stripe.IdempotencyError):
         raise RailKeyReused(f"stripe: the key of {about} was used for another request") from None
     status = error.http_status or "no answer"
-    raise RailSilent(f"stripe: {type(error).__name__}, {status}, about {about}") from None
+    kind = RailDenies if status in _DENIED_STATUS else RailSilent
+    raise kind(f"stripe: {type(error).__name__}, {status}, about {about}") from None

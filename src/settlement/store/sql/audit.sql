@@ -5,11 +5,15 @@
 -- name: audit_counts
 SELECT 'agent' AS name, count(*) AS n FROM agent
 UNION ALL SELECT 'account', count(*) FROM account
+UNION ALL SELECT 'bid', count(*) FROM bid
+UNION ALL SELECT 'balance_checkpoint', count(*) FROM balance_checkpoint
 UNION ALL SELECT 'claim', count(*) FROM claim
 UNION ALL SELECT 'deal', count(*) FROM deal
 UNION ALL SELECT 'effect', count(*) FROM effect
 UNION ALL SELECT 'event', count(*) FROM event
+UNION ALL SELECT 'intent', count(*) FROM intent
 UNION ALL SELECT 'ledger_tx', count(*) FROM ledger_tx
+UNION ALL SELECT 'lease', count(*) FROM lease
 UNION ALL SELECT 'log_entry', count(*) FROM log_entry
 UNION ALL SELECT 'mandate', count(*) FROM mandate
 UNION ALL SELECT 'outbox', count(*) FROM outbox
@@ -21,6 +25,7 @@ UNION ALL SELECT 'transfer', count(*) FROM transfer
 UNION ALL SELECT 'tree_head', count(*) FROM tree_head
 UNION ALL SELECT 'hold', count(*) FROM transfer WHERE phase = 'hold'
 UNION ALL SELECT 'dispute', count(*) FROM dispute
+UNION ALL SELECT 'audit_run', count(*) FROM event WHERE deal_id = 'sys_audit'
 UNION ALL SELECT 'expiring_hold', count(*) FROM transfer WHERE expires_at IS NOT NULL;
 
 -- name: audit_transfer_malformed
@@ -132,6 +137,26 @@ SELECT what, id, why FROM (
   UNION ALL
   SELECT 'volume_entry', v.deal_id, 'its deal does not exist'
   FROM volume_entry AS v LEFT JOIN deal AS d ON d.deal_id = v.deal_id WHERE d.deal_id IS NULL
+  UNION ALL
+  SELECT 'refund', r.refund_id, 'its deal, its payment or its effect does not exist'
+  FROM refund AS r LEFT JOIN deal AS d ON d.deal_id = r.deal_id
+  LEFT JOIN event AS e ON e.event_id = r.payment_event_id
+  LEFT JOIN effect AS f ON f.effect_id = r.effect_id
+  WHERE d.deal_id IS NULL OR e.event_id IS NULL
+    OR (r.effect_id IS NOT NULL AND f.effect_id IS NULL)
+  UNION ALL
+  SELECT 'dispute', q.dispute_id, 'its deal does not exist'
+  FROM dispute AS q LEFT JOIN deal AS d ON d.deal_id = q.deal_id WHERE d.deal_id IS NULL
+  UNION ALL
+  SELECT 'deal', d.deal_id, 'its mandate does not exist'
+  FROM deal AS d LEFT JOIN mandate AS m ON m.mandate_id = d.mandate_id
+  WHERE d.mandate_id IS NOT NULL AND m.mandate_id IS NULL
+  UNION ALL
+  SELECT 'intent', i.intent_id, 'its deal does not exist'
+  FROM intent AS i LEFT JOIN deal AS d ON d.deal_id = i.deal_id WHERE d.deal_id IS NULL
+  UNION ALL
+  SELECT 'bid', b.bid_id, 'its intent does not exist'
+  FROM bid AS b LEFT JOIN intent AS i ON i.intent_id = b.intent_id WHERE i.intent_id IS NULL
 ) AS orphan
 ORDER BY what, id LIMIT 1;
 
@@ -144,6 +169,17 @@ LEFT JOIN ledger_tx AS x ON x.tx_id = t.tx_id
 LEFT JOIN event AS e ON e.event_id = x.event_id
 WHERE (t.tx_id, t.leg) > (:tx_id, :leg)
 ORDER BY t.tx_id, t.leg LIMIT :limit;
+
+-- name: audit_tx_since_page
+-- The same in the order of the log. The plain bound is for the planner: it seeks by it.
+SELECT l.log_index, t.tx_id, t.leg, t.deal_id, t.kind, t.phase, t.asset, t.amount_minor,
+  t.debit_ref, t.credit_ref, t.hold_id, x.tx_hash, e.event_type, e.payload
+FROM log_entry AS l
+JOIN ledger_tx AS x ON x.event_id = l.event_id
+JOIN transfer AS t ON t.tx_id = x.tx_id
+JOIN event AS e ON e.event_id = x.event_id
+WHERE l.log_index >= :log_index AND (l.log_index, t.leg) > (:log_index, :leg)
+ORDER BY l.log_index, t.leg LIMIT :limit;
 
 -- name: audit_account_faults
 -- Checks 7, 11 and 13 in one pass over the transfers: at most one row for each.

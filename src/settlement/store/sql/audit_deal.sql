@@ -133,6 +133,20 @@ FROM event AS e JOIN deal AS d ON d.deal_id = e.deal_id
 WHERE (e.deal_id, e.version) > (:deal_id, :version)
 ORDER BY e.deal_id, e.version LIMIT :limit;
 
+-- name: audit_step_since_page
+-- Every event of the deals that have one from :since on, under the first such place in the log.
+SELECT l.log_index, e.deal_id, e.version, e.event_id, e.event_type, d.state,
+  d.version AS next_version,
+  CASE WHEN e.event_type IN ('PAYMENT_AUTHORIZED', 'REFUNDED', 'CHARGED_BACK')
+    THEN e.payload END AS payload
+FROM log_entry AS l
+LEFT JOIN log_entry AS b ON b.deal_id = l.deal_id AND b.version = l.version - 1
+JOIN event AS e ON e.deal_id = l.deal_id
+JOIN deal AS d ON d.deal_id = e.deal_id
+WHERE l.log_index >= :log_index AND (l.log_index, e.version) > (:log_index, :version)
+  AND l.log_index >= :since AND (b.log_index IS NULL OR b.log_index < :since)
+ORDER BY l.log_index, e.version LIMIT :limit;
+
 -- name: audit_event_movements
 -- Which movements each type of event caused, with one example of each.
 SELECT e.event_type, t.kind, t.phase, min(t.transfer_id) AS transfer_id
@@ -187,22 +201,6 @@ LEFT JOIN claim AS t
 WHERE (c.state = 'done' AND c.outcome IS NULL AND c.target_scope IS NULL)
   OR (c.target_scope IS NOT NULL AND t.scope IS NULL AND c.outcome IS NULL)
 ORDER BY c.scope, c.operation, c.key LIMIT 1;
-
--- name: audit_call_page
--- Claims of once-per-deal calls, with when the last key that could have made each was revoked.
--- A payout that a settlement started by itself stands on its destination instead.
-SELECT c.scope, c.operation, c.key, c.principal, c.deal_id, c.first_seen,
-  (SELECT max(coalesce(k.revoked_at, '9999'))
-    FROM api_key AS k
-    WHERE k.agent_id = c.principal AND k.created_at <= c.first_seen
-      AND (k.expires_at IS NULL OR k.expires_at > c.first_seen)
-      AND (k.status <> 'grace' OR k.grace_until > c.first_seen)
-      AND (k.scopes LIKE '%"' || c.operation || '"%' OR k.scopes LIKE '%"admin"%')) AS live_until,
-  (SELECT max(d.auto) FROM destination AS d WHERE d.owner_id = c.principal) AS auto
-FROM claim AS c
-WHERE c.operation IN ('go', 'settle', 'payout')
-  AND (c.scope, c.operation, c.key) > (:scope, :operation, :key)
-ORDER BY c.scope, c.operation, c.key LIMIT :limit;
 
 -- name: audit_reversal_excess
 -- Legs that take a settlement back may not exceed it.

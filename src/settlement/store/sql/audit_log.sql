@@ -7,6 +7,28 @@ FROM event AS e LEFT JOIN deal AS d ON d.deal_id = e.deal_id
 WHERE (e.deal_id, e.version) > (:deal_id, :version)
 ORDER BY e.deal_id, e.version LIMIT :limit;
 
+-- name: audit_event_since_page
+-- Events in the order of the log, each with its neighbours in its chain.
+SELECT l.log_index, e.deal_id, e.version, e.event_id, e.event_type, e.actor_id, e.timestamp, e.payload,
+  e.prev_hash, e.hash, b.hash AS before_hash, n.hash AS after_hash,
+  d.version AS deal_version, d.head_hash AS deal_head_hash
+FROM log_entry AS l JOIN event AS e ON e.event_id = l.event_id
+LEFT JOIN event AS b ON b.deal_id = e.deal_id AND b.version = e.version - 1
+LEFT JOIN event AS n ON n.deal_id = e.deal_id AND n.version = e.version + 1
+LEFT JOIN deal AS d ON d.deal_id = e.deal_id
+WHERE l.log_index > :log_index ORDER BY l.log_index LIMIT :limit;
+
+-- name: audit_event_waiting_page
+-- The same of events that the log has not taken up yet.
+SELECT p.seq, e.deal_id, e.version, e.event_id, e.event_type, e.actor_id, e.timestamp, e.payload,
+  e.prev_hash, e.hash, b.hash AS before_hash, n.hash AS after_hash,
+  d.version AS deal_version, d.head_hash AS deal_head_hash
+FROM event_pending AS p JOIN event AS e ON e.deal_id = p.deal_id AND e.version = p.version
+LEFT JOIN event AS b ON b.deal_id = e.deal_id AND b.version = e.version - 1
+LEFT JOIN event AS n ON n.deal_id = e.deal_id AND n.version = e.version + 1
+LEFT JOIN deal AS d ON d.deal_id = e.deal_id
+WHERE p.seq > :seq ORDER BY p.seq LIMIT :limit;
+
 -- name: audit_deal_without_events
 SELECT d.deal_id, d.version, 'the deal counts events that are not there' AS why
 FROM deal AS d

@@ -23,6 +23,13 @@ FROM outbox
 WHERE status = :state
 ORDER BY seq LIMIT :limit;
 
+-- What of one deal is not told yet, by the index of what is open.
+-- name: operator_deal_messages
+SELECT seq, event_type, status, attempts, last_error, timestamp AS created_at
+FROM outbox
+WHERE deal_id = :deal_id AND status IN ('pending', 'parked')
+ORDER BY seq;
+
 -- Bodies stay where they are. By the index of what is open, where that is asked for.
 -- name: operator_inbox
 SELECT event_id, source, message_id, status, note, received_at AS created_at, applied_at

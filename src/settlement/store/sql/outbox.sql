@@ -15,3 +15,13 @@ UPDATE outbox SET attempts = attempts + 1, next_attempt_us = :next_attempt_us,
   last_error = :last_error, status = CASE WHEN attempts + 1 >= :attempts_max THEN 'parked'
     ELSE 'pending' END
 WHERE seq = :seq AND status = 'pending';
+
+-- name: outbox_find
+SELECT o.seq, o.status, CASE WHEN e.event_id IS NULL THEN 0 ELSE 1 END AS in_chain
+FROM outbox AS o LEFT JOIN event AS e ON e.event_id = o.event_id AND e.deal_id = o.deal_id
+WHERE o.seq = :seq;
+
+-- An operator's word stays with the message: emitting does not touch it.
+-- name: outbox_release
+UPDATE outbox SET status = 'pending', attempts = 0, next_attempt_us = 0, last_error = :note
+WHERE seq = :seq AND status = 'parked';

@@ -19,12 +19,14 @@ from settlement.edge.http import promises
 from settlement.edge.http.answers import reply
 from settlement.edge.http.auth import ACCESS_OPT, KEY_IGNORED, PUBLIC
 from settlement.edge.http.operations_metrics import refresh
+from settlement.edge.http.place_metrics import places
 from settlement.edge.http.request import EdgeRequest
 from settlement.edge.http.routing import endpoint
 from settlement.service import health
 from settlement.service.fees_view import fee_line
 
 if TYPE_CHECKING:
+    from settlement.edge.http.rail_watch import RailWatch
     from settlement.edge.http.services import HttpServices
 
 PROTOCOL: Final = "settlement"
@@ -55,13 +57,14 @@ async def get_health(request: EdgeRequest) -> ASGIResponse:
 @endpoint("GET", "/ready", access=KEY_IGNORED, answer=promises.Ready)
 async def get_ready(request: EdgeRequest) -> ASGIResponse:
     """Whether the process may be sent work; 503 names what fails."""
-    checks = await request.threads.read(_checks, request.services)
+    watch: RailWatch = request.app.state["rail_watch"]
+    checks = await request.threads.read(_checks, request.services, watch)
     ready = all(check.ok for check in checks.values())
     members = {"ok": ready, "checks": {name: check.document() for name, check in checks.items()}}
     return reply(members, status=200 if ready else _NOT_READY)
 
 
-def _checks(services: HttpServices) -> dict[str, health.Check]:
+def _checks(services: HttpServices, watch: RailWatch) -> dict[str, health.Check]:
     behind = services.behind
     return {
         **health.database_checks(services.db),
@@ -69,7 +72,8 @@ def _checks(services: HttpServices) -> dict[str, health.Check]:
             signs=services.signer is not None, live=not services.settings.sandbox
         ),
         "checkpoint": health.checkpoint_check(None if behind is None else behind.detail),
-        "rail": health.rail_check(services.settings.rail, services.rails),
+        "rail": watch.look(),
+        "disk": health.disk_check(places(services.settings)),
     }
 
 
