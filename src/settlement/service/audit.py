@@ -153,11 +153,9 @@ def run_audit(
     known, seen = context or AuditContext(), watcher or Watcher()
 
     def on_snapshot(tx: Tx) -> AuditReport:
-        if db.kind == "postgres":
-            tx.run("audit_patience")
         if known.since and (audited_to(tx) < known.since or find_head(tx, known.since) is None):
             raise HeadNotAudited(tree_size=known.since)
-        reader = AuditReader(tx, seen.turned)
+        reader = AuditReader(tx, seen.turned, planned=db.kind == "postgres")
         findings = []
         for check in CHECKS:
             seen.started(check)
