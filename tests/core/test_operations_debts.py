@@ -135,7 +135,7 @@ def test_whatever_comes_in_debts_come_first(seed: int) -> None:
 
 
 def test_an_unpaid_debt_bars_only_what_it_would_take() -> None:
-    """Catches a build that forgets what it kept of a deal and owes it a second time."""
+    """Catches a build that forgets what it kept of a deal, and then never pays the rest."""
     world = new_world()
     for n, deal_id in enumerate(("deal_1", "deal_2")):
         world.pack(deal_id, price_minor=10_000)
@@ -150,9 +150,16 @@ def test_an_unpaid_debt_bars_only_what_it_would_take() -> None:
     assert owed > 0
     net = int(world.settle("deal_2")["net_minor"])
     assert world.types("deal_2")[-1] == "RECEIVABLE_RECOVERED"
-    paid_up(world, 1, 50_000)
     asked = RequestPayout(principal=key_of(SELLER), deal_id="deal_2", agent_id=SELLER)
     assert world.run(asked)["amount_minor"] == net - owed
+    answer_all(world, _Refuses())
+    paid_up(world, 1, 50_000)
+    assert world.run(asked)["amount_minor"] == net, "the top-up has paid the debt"
+
+
+class _Refuses(random.Random):
+    def random(self) -> float:
+        return 0.0
 
 
 class _Confirms(random.Random):

@@ -72,6 +72,7 @@ class Needs:
     seller's punctuality in parts per million. intents: by intent id, with the count of bids.
     bids: all of an intent.
     refunds: of a deal. recovered: (deal id, payee), what was kept of its net for debts.
+    disputes: of a deal.
     money_of: everything that giving money back looks at, per deal: payments, refunds, payouts,
     dispute, settlement, and the accounts of all who gave or got (locked).
     """
@@ -93,6 +94,7 @@ class Needs:
     scores: tuple[tuple[str, str], ...] = ()
     refunds: tuple[str, ...] = ()
     recovered: tuple[tuple[str, str], ...] = ()
+    disputes: tuple[str, ...] = ()
     money_of: tuple[str, ...] = ()
     acceptances: tuple[str, ...] = ()
     on_time: tuple[str, ...] = ()

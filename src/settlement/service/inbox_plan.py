@@ -30,7 +30,7 @@ from settlement.core.operations import (
 from settlement.core.principal import SYSTEM
 from settlement.core.rows import EffectKind, EffectState
 from settlement.core.topups import is_topup
-from settlement.service.effects import find_recorder
+from settlement.service.recorders import find_recorder
 from settlement.store import deals as deal_rows
 from settlement.store.claims import claims_of_key
 from settlement.store.topups import find_request

@@ -76,8 +76,8 @@ class OwesMore(Rejected):
     retry = Retry.LATER
     title = "The payee owes more than this"
     message = (
-        "Agent {agent_id} owes {owed_minor} minor units for money that went back, no less than the"
-        " {left_minor} that are left of deal {deal_id}."
+        "Agent {agent_id} owes {owed_minor} minor units for money that went back, and has no more"
+        " than that, so the {left_minor} that are left of deal {deal_id} cannot be paid out."
     )
     advice = "Later settlements and top-ups pay what is owed; then ask for this payout again."
     deal_id: str

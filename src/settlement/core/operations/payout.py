@@ -38,7 +38,7 @@ from settlement.core.operations._common import (
     get_deal,
     own_key,
 )
-from settlement.core.operations.giving_back import any_open, borne_by
+from settlement.core.operations.giving_back import any_open, borne_by, taken_by_ruling
 from settlement.core.operations.keys import payout_key
 from settlement.core.operations.paying_out import (
     Owed,
@@ -108,6 +108,7 @@ class RequestPayout:
             parties=(self.deal_id,),
             refunds=(self.deal_id,),
             recovered=((self.deal_id, self.agent_id),),
+            disputes=(self.deal_id,),
         )
 
     def decide(self, state: State, ctx: Context) -> Decision:
@@ -124,12 +125,7 @@ class RequestPayout:
         rows = state.destinations[self.agent_id, self.destination_id]
         target = choose_target(rows, self.agent_id, self.destination_id, ctx.rules)
         # 13 funds
-        account = agent_account(self.agent_id)
-        can_pay = available(state.accounts[account.ref, deal.asset])
-        if can_pay < owed.amount_minor:
-            raise InsufficientFunds(
-                account=account.ref, available_minor=can_pay, needed_minor=owed.amount_minor
-            )
+        owed, debt = self._affordable(state, owed)
 
         # ---- point of no return: construction and asserts only
         writes = WriteSet()
@@ -142,8 +138,7 @@ class RequestPayout:
             authority=authority_of(self.principal),
             role="operator" if self.principal.is_operator else PAYEE,
         )
-        recovered = recover(books, chain, state, self.agent_id, owed.amount_minor)
-        owed = replace(owed, amount_minor=owed.amount_minor - recovered)
+        recover(books, chain, state, self.agent_id, debt)
         planner = PayoutPlanner(ctx=ctx, books=books, chain=chain, by=by)
         payout = planner.plan(owed, target, earlier)
         change_deal(writes, deal, chain, ctx.now)
@@ -173,20 +168,37 @@ class RequestPayout:
         raise PartyMismatch(deal_id=deal.deal_id)
 
     def _still_owed(self, state: State, owed: Owed) -> Owed:
-        """The net less what went back or was recovered; an open refund may yet leave more of it."""
+        """The net less what went back; a rail's open refund may yet leave more of it."""
         refunds = state.refunds[self.deal_id]
         if any_open(refunds):
             raise RefundOpen(deal_id=self.deal_id)
-        gone = borne_by(refunds, self.agent_id) + state.recovered[self.deal_id, self.agent_id]
+        gone = borne_by(refunds, self.agent_id)
+        gone += taken_by_ruling(state.disputes[self.deal_id], self.agent_id)
         left = owed.amount_minor - gone
         if left <= 0:
             raise NothingOwed(deal_id=self.deal_id, agent_id=self.agent_id)
+        return replace(owed, amount_minor=left)
+
+    def _affordable(self, state: State, owed: Owed) -> tuple[Owed, int]:
+        """What can be paid once the debt is, and the debt.
+
+        Only debts make a payout smaller, those recovered out of this deal before included. Money
+        that is merely elsewhere (in a mandate, in another payout's hold) refuses it instead: there
+        is one payout per deal, so what it left out could never be paid.
+        """
+        account, left = agent_account(self.agent_id).ref, owed.amount_minor
         debt = owed_by(state, self.agent_id, owed.asset)
-        if debt >= left:
+        spare = available(state.accounts[account, owed.asset]) - debt
+        if debt and spare <= 0:
             raise OwesMore(
                 deal_id=self.deal_id, agent_id=self.agent_id, owed_minor=debt, left_minor=left
             )
-        return replace(owed, amount_minor=left)
+        least = left - debt - state.recovered[self.deal_id, self.agent_id]
+        if spare < least:
+            raise InsufficientFunds(account=account, available_minor=spare, needed_minor=least)
+        if not spare:
+            raise NothingOwed(deal_id=self.deal_id, agent_id=self.agent_id)
+        return replace(owed, amount_minor=min(left, spare)), debt
 
     def _check_state(self, state: State, deal: Deal) -> Payout | None:
         """A settled deal without an open or confirmed payout; returns the refused one, if any."""
