@@ -70,6 +70,7 @@ def test_every_type_of_event_that_is_sent_has_its_documented_name() -> None:
         "REFUND_INITIATED",
         "REFUND_FAILED",
         "CHARGED_BACK",
+        "AUDITED",
         "TOPUP_REQUESTED",
         "TOPPED_UP",
         "RECEIVABLE_RECOVERED",
