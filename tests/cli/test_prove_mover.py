@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from settlement.service import pauses
+from settlement.store.pauses import Switch
 from tests.cli.running import run
 from tests.support.house import Play, house
 from tests.support.raw import contents, open_raw, sql
@@ -18,7 +20,7 @@ LAYERS = {"check", "foreign key", "unique index", "trigger"}
 
 @pytest.fixture
 def live(tmp_path: Path, database_url: str) -> str:
-    """A database with a settled deal in it."""
+    """A database with a settled deal and a signed head in it, all of it paused."""
     with house(tmp_path, database_url) as services:
         play = Play(services)
         seller = play.agent("seller")
@@ -26,6 +28,9 @@ def live(tmp_path: Path, database_url: str) -> str:
         play.go(deal, play.agent("buyer"))
         play.settle(deal, seller)
         play.work()
+        services.sequencer.step()
+        assert services.log_views.latest()["tree_size"] > 0
+        pauses.change(services.db, Switch.ALL, paused=True, reason="an incident", operator="ops")
     return database_url
 
 

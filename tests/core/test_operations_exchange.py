@@ -13,7 +13,7 @@ from settlement.core.errors import StoreCorrupt
 from settlement.core.intent_rows import IntentState
 from settlement.core.operations import CloseIntent, CreateIntent, PlaceBid
 from settlement.core.operations.create_intent import SealedKey, deal_of
-from settlement.core.operations.place_bid import BIDS_MAX
+from settlement.core.operations.place_bid import BIDS_MAX, BIDS_OF_ONE_MAX
 from settlement.core.principal import ANONYMOUS, SYSTEM
 from tests.support.world import (
     BUYER,
@@ -172,6 +172,17 @@ def test_an_intent_takes_so_many_bids_and_no_more() -> None:
     bid(world, 0)
     world.bids = [replace(world.bids[0], n=n) for n in range(BIDS_MAX)]
     refuses(world, "intent_full", lambda: bid(world, 1))
+
+
+def test_an_agent_makes_so_many_bids_on_an_intent_and_leaves_room_for_others() -> None:
+    """Catches: one agent that fills an intent alone, and is the only one it can be awarded to."""
+    world = new_world()
+    create(world)
+    for n in range(BIDS_OF_ONE_MAX):
+        bid(world, n, agent_id="shop")
+    refuses(world, "bids_spent", lambda: bid(world, BIDS_OF_ONE_MAX, agent_id="shop"))
+    bid(world, BIDS_OF_ONE_MAX, price=7_000, agent_id="other")
+    assert close(world)["winner_agent_id"] == "other"
 
 
 def test_who_may_bid_and_close() -> None:

@@ -11,8 +11,10 @@ import psycopg
 import pytest
 
 from settlement.config import load
+from settlement.service import health
 from settlement.service.audit import run_audit
 from settlement.store.database import open_database
+from settlement.store.health import read_stock
 from settlement.wiring import build
 from tests.support.house import Play
 from tests.support.tree import ROOT
@@ -97,6 +99,9 @@ def test_the_engine_runs_a_whole_deal_and_cannot_touch_history_or_rules(
         while services.sequencer.step():
             pass
         services.outbox.step()
+        stock = services.db.read(read_stock)  # what /metrics asks for
+        assert stock.database_bytes > 0
+        assert "database_error" not in health.figures(services.db, services.log_views)
     audit = open_database(roles.url_of("audit"))
     report = run_audit(audit)
     audit.close()

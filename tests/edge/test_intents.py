@@ -9,6 +9,7 @@ import pytest
 
 from settlement.core.award_check import check_award
 from settlement.core.canonical import load_json
+from settlement.core.operations.place_bid import BIDS_OF_ONE_MAX
 from settlement.service.exchange import recompute
 from tests.edge.test_transport import problem
 
@@ -136,6 +137,19 @@ def test_a_bid_after_the_close_is_refused(either: World) -> None:
     body = {"agent_id": "shop_2", "price_usd": 1, "delivery_hours": 1}
     refused = either.call("POST", f"/protocol/intents/{made['intent_id']}/bids", body)
     assert problem(refused, 409, "intent_closed")["retry"] == "never"
+
+
+def test_one_agent_does_not_fill_an_intent(either: World) -> None:
+    """Catches: an intent with no room left for anybody but the agent that flooded it."""
+    made = intent(either, "buyer")
+    seller, stranger = (either.agents[name].agent_id for name in ("seller", "stranger"))
+    for _ in range(BIDS_OF_ONE_MAX):
+        bid(either, made, seller, 100, "seller")
+    body = {"agent_id": seller, "price_usd": 1, "delivery_hours": 1}
+    path = f"/protocol/intents/{made['intent_id']}/bids"
+    problem(either.call("POST", path, body, who="seller"), 409, "bids_spent")
+    bid(either, made, stranger, 50, "stranger")
+    assert close(either, made, "buyer")["winner_agent_id"] == stranger
 
 
 def test_no_eligible_bid_is_no_award(either: World) -> None:

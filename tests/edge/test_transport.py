@@ -143,7 +143,7 @@ def test_a_trailing_slash_is_the_same_path(quiet: World) -> None:
             )
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/protocol", "/protocol/deals", "/docs/nope"])
+@pytest.mark.parametrize("path", ["/nope", "/protocol", "/protocol/deals", "/docs/nope"])
 def test_what_nobody_serves_is_a_problem(quiet: World, path: str) -> None:
     problem(quiet.call("GET", path), 404, "route_not_found")
 

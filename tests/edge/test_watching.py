@@ -16,7 +16,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from settlement.edge.http import operations_metrics
+from settlement.service import health
 from settlement.service.archive import digest_path
+from settlement.store.database import StatementFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,6 +126,20 @@ def test_backup_and_audit_are_as_old_as_their_files(
     finally:
         for path in (archive, digest_path(archive), settings.audit_file):
             path.unlink()
+
+
+def test_half_an_answer_of_the_database_is_none(
+    either: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken build: a role that may not read one table leaves figures at zero, which look well."""
+
+    def refused(_tx: object) -> None:
+        raise StatementFailed("permission denied for table intent")
+
+    monkeypatch.setattr(health, "read_stock", refused)
+    assert values_of(page(either, monkeypatch))["settlement_database_up",] == 0
+    monkeypatch.undo()
+    assert values_of(page(either, monkeypatch))["settlement_database_up",] == 1
 
 
 def values_of(text: str) -> Mapping[tuple[str, ...], float]:

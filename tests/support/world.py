@@ -184,6 +184,8 @@ class World:
             state.intents[intent_id] = view
         for intent_id in needs.bids:
             state.bids[intent_id] = tuple(b for b in self.bids if b.intent_id == intent_id)
+        for who in needs.bids_by:
+            state.bids_by[who] = sum((b.intent_id, b.agent_id) == who for b in self.bids)
 
         self._load_money(state, needs)
 

@@ -31,10 +31,12 @@ from settlement.core.canonical import j_text
 from settlement.core.operations import Go, ProofPack, RecordPayment, RecordReceipt, Settle, Split
 from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
 from settlement.core.verification import evaluate
+from settlement.service import pauses
 from settlement.service.fresh import new_id, new_quote_id
 from settlement.service.prove import Verdict, prove
 from settlement.service.register import Profile, new_registration
 from settlement.store.database import open_database
+from settlement.store.pauses import Switch, read_pauses
 from settlement.store.scratch import guards_of, scratch_database
 from settlement.wiring import build
 
@@ -83,18 +85,29 @@ def _prove(scratch: Scratch, live_url: str) -> tuple[list[Verdict], list[str]]:
             {
                 "SETTLEMENT_DATABASE": scratch.url,
                 "SETTLEMENT_SIGNING_KEY_FILE": str(scratch.directory / "log_signing.key"),
+                # A key of its own needs a name of its own: a copy has heads that the other signed.
+                "SETTLEMENT_LOG_KEY_ID": "scratch",
                 "SETTLEMENT_CHECKPOINT_FILE": str(scratch.directory / "checkpoint.json"),
                 "SETTLEMENT_RAIL_DIR": str(scratch.directory / "rail"),
             }
         )
     )
     try:
+        _let_go_on(services)
         settled_id, funded_id = _Story(services).play()
         verdicts = prove(services.db, settled_id, funded_id)
         differing = [] if scratch.is_copy else _differing(services, live_url)
     finally:
         services.close()
     return verdicts, differing
+
+
+def _let_go_on(services: Services) -> None:
+    """A copy is paused as its original is, which is when an operator asks."""
+    for switch in services.db.read(read_pauses).on:
+        pauses.change(
+            services.db, Switch(switch), paused=False, reason="a scratch copy", operator="prove"
+        )
 
 
 def _differing(services: Services, live_url: str) -> list[str]:

@@ -70,7 +70,7 @@ class Needs:
     known_receipts: (receipt_digest, authority). events: by event id.
     acceptances: by id. scores: (agent id, asset), the OCS of a seller in hundredths. on_time: a
     seller's punctuality in parts per million. intents: by intent id, with the count of bids.
-    bids: all of an intent.
+    bids: all of an intent. bids_by: (intent id, agent id), how many that agent has made on it.
     refunds: of a deal. money_of: everything that giving money back looks at, per deal: payments,
     refunds, payouts, dispute, settlement, and the accounts of all who gave or got (locked).
     """
@@ -96,6 +96,7 @@ class Needs:
     on_time: tuple[str, ...] = ()
     intents: tuple[str, ...] = ()
     bids: tuple[str, ...] = ()
+    bids_by: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +172,7 @@ class State:
     on_time: Loaded[str, int] = field(default_factory=Loaded)
     intents: Loaded[str, IntentView | None] = field(default_factory=Loaded)
     bids: Loaded[str, tuple[Bid, ...]] = field(default_factory=Loaded)
+    bids_by: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
     #: (agent, asset) -> its keys in `volumes`, as of when there were `_indexed` of them.
     _windows: dict[tuple[str, str], list[tuple[str, str, str]]] = field(default_factory=dict)
     _indexed: int = 0
@@ -250,6 +252,8 @@ class State:
             self.intents[bid.intent_id] = replace(view, bid_count=bid.n + 1)
             if bid.intent_id in self.bids:
                 self.bids[bid.intent_id] = (*self.bids[bid.intent_id], bid)
+            if (who := (bid.intent_id, bid.agent_id)) in self.bids_by:
+                self.bids_by[who] += 1
         for intent in writes.intents_changed:
             view = self.intents[intent.intent_id]
             assert view is not None, "an intent that changes was loaded"

@@ -11,7 +11,7 @@ Change colour: green.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from settlement.service.tickets import Ticket
 
 
-@contextmanager
-def around(tickets: Sequence[Ticket]) -> Iterator[Sequence[Ticket]]:
+def around(tickets: Sequence[Ticket]) -> AbstractContextManager[Sequence[Ticket]]:
     """The tickets as the batch is to run them: what they queue carries their trace on."""
     if not tracing.on() or not any(ticket.trace for ticket in tickets):
-        yield tickets
-        return
+        return nullcontext(tickets)  # a generator would cost every batch of one
+    return _traced(tickets)
+
+
+@contextmanager
+def _traced(tickets: Sequence[Ticket]) -> Iterator[Sequence[Ticket]]:
     spans = [tracing.child(f"operation {one.op.name}", one.trace) for one in tickets]
     traced = [span for span in spans if span.traceparent]
     batch = tracing.child("batch", next((span.traceparent for span in traced), ""))

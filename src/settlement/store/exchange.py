@@ -73,5 +73,8 @@ def load_exchange(tx: Tx, needs: Needs, state: State) -> None:
             bids[row["intent_id"]].append(Bid(**row))
         for intent_id in needs.bids:
             state.bids[intent_id] = tuple(bids[intent_id])
+    for who in needs.bids_by:  # bidders only
+        row = tx.one("exchange_bids_by", intent_id=who[0], agent_id=who[1])
+        state.bids_by[who] = int(row["made"])
     for agent_id in needs.on_time:  # bidders only
         state.on_time[agent_id] = punctuality(tx, agent_id)

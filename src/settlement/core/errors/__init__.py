@@ -52,6 +52,7 @@ from settlement.core.errors.base import (
 )
 from settlement.core.errors.exchange import (
     AwardRequired,
+    BidsSpent,
     IntentClosed,
     IntentFull,
     IntentNotFound,
@@ -159,6 +160,7 @@ __all__ = [
     "BackupRunning",
     "BadShare",
     "BehindCheckpoint",
+    "BidsSpent",
     "BodyTooDeep",
     "BodyTooLarge",
     "Busy",

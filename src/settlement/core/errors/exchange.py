@@ -40,6 +40,20 @@ class IntentFull(Rejected):
 
 
 @leaf
+class BidsSpent(Rejected):
+    code = "bids_spent"
+    retry = Retry.NEVER
+    title = "This agent has made all the bids it may"
+    message = (
+        "Agent {agent_id} has made {bids_max} bids on intent {intent_id}, the most one agent makes"
+        " on one intent. Its newest bid stands."
+    )
+    intent_id: str
+    agent_id: str
+    bids_max: int
+
+
+@leaf
 class AwardRequired(Rejected):
     code = "award_required"
     retry = Retry.LATER

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from settlement.core.deal import check_transition
 from settlement.core.errors import (
+    BidsSpent,
     IntentClosed,
     IntentFull,
     IntentNotFound,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 BIDDER: Final = "bidder"
 #: The close opens them all at once, in one transaction.
 BIDS_MAX: Final = 1000
+#: Else one agent could fill an intent by itself, and be the only one left to award it to.
+BIDS_OF_ONE_MAX: Final = 20
 
 
 def get_intent(state: State, intent_id: str) -> IntentView:
@@ -101,6 +104,7 @@ class PlaceBid:
             agents=(self.agent_id,),
             scores=((self.agent_id, deal.asset),),
             on_time=(self.agent_id,),
+            bids_by=((self.intent_id, self.agent_id),),
         )
 
     def decide(self, state: State, ctx: Context) -> Decision:
@@ -120,6 +124,10 @@ class PlaceBid:
         check_transition(deal, self.name)
         if view.bid_count >= BIDS_MAX:
             raise IntentFull(intent_id=self.intent_id, bids_max=BIDS_MAX)
+        if state.bids_by[self.intent_id, self.agent_id] >= BIDS_OF_ONE_MAX:
+            raise BidsSpent(
+                intent_id=self.intent_id, agent_id=self.agent_id, bids_max=BIDS_OF_ONE_MAX
+            )
 
         # ---- point of no return: construction and asserts only
         assert self.ciphertext, "a bid comes sealed"

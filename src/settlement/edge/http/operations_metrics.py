@@ -98,9 +98,13 @@ def refresh_now(services: HttpServices) -> None:
 
 
 def _show(figures: dict[str, Any], stock: Stock | None) -> None:
+    # Half an answer is none: a role that may not read one table would leave figures at zero.
+    if stock is None or "database_error" in figures:
+        DATABASE_UP.set(0)
+        return
+    DATABASE_UP.set(1)
     _waiting(figures)
-    if stock is not None:
-        _kept(stock)
+    _kept(stock)
 
 
 def _look(services: HttpServices) -> tuple[dict[str, Any], Stock | None]:
@@ -109,10 +113,6 @@ def _look(services: HttpServices) -> tuple[dict[str, Any], Stock | None]:
 
 
 def _waiting(figures: dict[str, Any]) -> None:
-    away = "database_error" in figures
-    DATABASE_UP.set(0 if away else 1)
-    if away:
-        return
     JOBS.labels("ready").set(figures["queue_depth"])
     JOBS.labels("leased").set(figures["leased_jobs"])
     JOBS.labels("dead").set(figures["dead_jobs"])

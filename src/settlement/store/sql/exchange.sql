@@ -7,6 +7,10 @@ FROM intent AS i WHERE i.intent_id = :intent_id;
 -- name: exchange_bids
 SELECT * FROM bid WHERE intent_id = :intent_id ORDER BY n;
 
+-- name: exchange_bids_by
+-- An intent takes a thousand bids at most, so this reads no more.
+SELECT count(*) AS made FROM bid WHERE intent_id = :intent_id AND agent_id = :agent_id;
+
 -- name: exchange_reveals
 SELECT * FROM bid_reveal WHERE intent_id = :intent_id;
 
