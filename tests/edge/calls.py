@@ -239,6 +239,14 @@ KEY = {"Idempotency-Key": "calls-1"}
 def _back() -> list[Call]:
     return [
         _post(
+            "/protocol/topups",
+            {"amount": 25},
+            who="buyer",
+            amounts=("amount",),
+            required=("amount",),
+            headers=KEY,
+        ),
+        _post(
             "/protocol/deals/{refunded}/refund",
             {"amount": 1, "reason": "late"},
             who="seller",

@@ -290,6 +290,32 @@ def test_no_secret_of_stripes_is_in_the_log_or_the_database(
         assert all(secret not in text for text in [*rows, *logs])
 
 
+def test_a_balance_topped_up_at_stripe_pays_a_deal(site: Site) -> None:
+    """Page, Stripe's message three times, GO by the buyer's key, settle from the balance. Broken
+    builds: a page opened twice makes two payments, a repeated message tops up again."""
+    seller, seller_key = site.seller()
+    buyer = site.ok("POST", "/protocol/register", {"name": "buyer"})
+    headers = {"X-API-Key": buyer["api_key"], "Idempotency-Key": "t1"}
+    made = site.http.post(
+        f"{site.server.url}/protocol/topups", json={"amount": "150.00"}, headers=headers
+    ).json()
+    assert (made["ok"], made["state"], made["rail"]) == (True, "open", "stripe")
+    assert made["payment_url"].endswith(f"/pay/{made['topup_id']}")
+    page = site.call("GET", f"/pay/{made['topup_id']}").text
+    assert site.pay(made["topup_id"]) in page
+    assert site.told(3) == [False, True, True]
+    balance = "SELECT credits_posted FROM account WHERE account_class = 'agent'"
+    until(lambda: site.rows(balance) == [(15_000,)], WAIT_SECONDS)
+    body = {"agent_username": seller, "proof_type": "creative_preview"}
+    pack = site.ok("POST", "/protocol/proof-pack", body, seller_key)
+    right = {name: pack[name] for name in ("deal_id", "quote_id", "scope_lock_hash")}
+    site.ok("POST", "/protocol/go", right, buyer["api_key"])
+    settle = {"deal_id": pack["deal_id"], "provider": "balance"}
+    done = site.ok("POST", "/protocol/settle", settle, buyer["api_key"])
+    assert (done["status"], done["provider"]) == ("settled", "balance")
+    assert "This is paid" in site.call("GET", f"/pay/{made['topup_id']}").text
+
+
 # --- starting ------------------------------------------------------------------------------------
 
 

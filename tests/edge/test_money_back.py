@@ -130,3 +130,34 @@ def test_a_deal_is_cancelled_once_and_only_without_money(either: World) -> None:
         409,
         "illegal_transition",
     )
+
+
+def test_a_top_up_over_http_pays_a_deal(either: World) -> None:
+    """Catches a build that tops up without a key, for somebody else, or twice under one key."""
+    url, body = "/protocol/topups", {"amount": "250.00"}
+    problem(either.call("POST", url, body, who="buyer"), 400, "idempotency_key_required")
+    problem(either.call("POST", url, body), 401, "key_required")
+    problem(either.call("POST", url, {}, who="buyer", headers=key("t0")), 422, "member_missing")
+    asked = either.call("POST", url, body, who="buyer", headers=key("t1"))
+    assert asked.status_code in (200, 202), asked.text
+    wire.money(asked.json(), "amount", 25_000)
+    page = either.call("GET", f"/pay/{asked.json()['topup_id']}")
+    assert "250.00 USD" in page.text
+    for _ in range(50):
+        again = either.call("POST", url, body, who="buyer", headers=key("t1"))
+        if again.status_code == 200:
+            break
+    assert again.json()["state"] == "confirmed"
+    assert again.json()["topup_id"] == asked.json()["topup_id"]
+    assert asked.json()["payment_url"].endswith(f"/pay/{asked.json()['topup_id']}")
+    other = either.call("POST", url, {"amount": 1}, who="buyer", headers=key("t1"))
+    problem(other, 422, "idempotency_mismatch")
+    buyer = either.agents["buyer"].agent_id
+    shown = either.ok("GET", f"/protocol/agents/{buyer}/balances", who="buyer")
+    (own,) = [one for one in shown["balances"] if one["account"] == f"entity:{buyer}"]
+    wire.money(own, "available", 25_000)
+    pack = either.proof()
+    right = {name: pack[name] for name in ("deal_id", "quote_id", "scope_lock_hash")}
+    either.ok("POST", "/protocol/go", right, who="buyer")
+    settle = {"deal_id": pack["deal_id"], "provider": "balance"}
+    assert either.ok("POST", "/protocol/settle", settle, who="buyer")["provider"] == "balance"

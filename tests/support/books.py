@@ -75,6 +75,7 @@ class Books:
         self.in_escrow: Counter[str] = Counter()
         self.out_of_escrow: Counter[str] = Counter()
         self.given: Counter[tuple[str, str]] = Counter()  # (deal, source): given, less gone back
+        self.recovered: Counter[tuple[str, str]] = Counter()  # (deal, account): kept for debts
         self.obligations: dict[str, str] = {}
         self.effects: dict[str, str] = {}  # effect -> obligation
 
@@ -165,6 +166,8 @@ class Books:
         expect(type(leg.amount_minor) is int and leg.amount_minor > 0, "amounts are positive")
         expect(leg.debit_ref != leg.credit_ref, "two accounts")
         expect(classes in ALLOWED[leg.kind], f"{leg.kind} may not go {classes}")
+        if leg.kind == "recover":
+            self.recovered[leg.deal_id, leg.debit_ref] += leg.amount_minor
         if leg.hold_id is not None:
             hold = self.holds[leg.hold_id]
             expect(leg.hold_id not in self.resolved, "a hold is resolved once")

@@ -30,6 +30,7 @@ from settlement.core.operations import (
     RevokeMandate,
     Settle,
     Split,
+    TopUp,
 )
 from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
 from settlement.core.verification import evaluate
@@ -260,6 +261,19 @@ class Play:
         """Money goes back; a rail is asked by the next `work`."""
         return self._do(
             Refund(principal=by, sent_key=key, deal_id=deal["deal_id"], amount_minor=amount_minor)
+        )
+
+    def topup(self, agent: Principal, amount_minor: int, key: str = "t1") -> dict[str, Any]:
+        """An agent puts money on its balance; in sandbox the next `work` asks the rail for it."""
+        return self._do(
+            TopUp(
+                principal=agent,
+                sent_key=key,
+                topup_id=new_id("topup_"),
+                agent_id=str(agent.agent_id),
+                asset="USD/2",
+                amount_minor=amount_minor,
+            )
         )
 
     def dispute(self, deal: dict[str, Any], by: Principal) -> dict[str, Any]:

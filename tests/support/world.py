@@ -193,6 +193,10 @@ class World:
         for deal_id in {*needs.refunds, *needs.money_of}:
             known = sorted(self.refunds.values(), key=lambda one: one.refund_id)
             state.refunds[deal_id] = tuple(r for r in known if r.deal_id == deal_id)
+        state.disputes.update({key: self.disputes.get(key) for key in needs.disputes})
+        for deal_id, agent_id in needs.recovered:
+            kept = self.books.recovered[deal_id, f"entity:{agent_id}"]
+            state.recovered[deal_id, agent_id] = kept
         for deal_id in needs.money_of:
             state.payments[deal_id] = tuple(p for p in self.payments if p.deal_id == deal_id)
             state.payouts_of[deal_id] = tuple(

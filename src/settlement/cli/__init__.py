@@ -24,6 +24,7 @@ from settlement.cli.doctor import doctor
 from settlement.cli.export import export
 from settlement.cli.inbox import inbox
 from settlement.cli.keys import keys
+from settlement.cli.ledger import ledger
 from settlement.cli.listing import effects, jobs, outbox
 from settlement.cli.migrate import migrate
 from settlement.cli.pause import pause, resume
@@ -50,6 +51,7 @@ _GROUPS = {
         "inbox",
         "pause",
         "resume",
+        "ledger",
     ],
     "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover", "reconcile", "accept-gap"],
@@ -92,6 +94,7 @@ for _command in (
     recover,
     reconcile,
     accept_gap,
+    ledger,
 ):
     app.add_command(_command)
 

@@ -114,6 +114,8 @@ _BACK_MORE: Final[_Members] = {
     "rail_ref": _TEXT,
     "code": _TEXT,
 }
+#: An agent's balance and what the agent owes, on the agent's own stream or its deal's.
+_OWN: Final[_Members] = {"agent_id": _TEXT, "amount_minor": _INT}
 #: An operator stopped a part of the service, or let it go on; the reason is text, so its digest.
 _SWITCH: Final[_Members] = {"operator": _TEXT, "reason_hash": _TEXT, "switch": _TEXT}
 #: Members of every step in a key's life; the chain is its agent's, `sys_<agent id>`.
@@ -300,6 +302,29 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             members={**_MANDATE, "returned_minor": _INT},
             optional=_MONEY,
             amount="returned_minor",
+        ),
+        EventType(
+            name="TOPUP_REQUESTED",
+            members={**_OWN, "topup_id": _TEXT, "asset": _TEXT, "rail": _TEXT},
+            amount="amount_minor",
+        ),
+        EventType(
+            name="TOPPED_UP",
+            members={
+                **_OWN,
+                **_MONEY,
+                "topup_id": _TEXT,
+                "asked_minor": _INT,
+                "rail": _TEXT,
+                "rail_ref": _TEXT_OR_NULL,
+            },
+            amount="amount_minor",
+        ),
+        EventType(name="RECEIVABLE_RECOVERED", members={**_OWN, **_MONEY}, amount="amount_minor"),
+        EventType(
+            name="RECEIVABLE_WRITTEN_OFF",
+            members={**_OWN, **_MONEY, "operator": _TEXT, "reason_hash": _TEXT},
+            amount="amount_minor",
         ),
         EventType(name="SWITCH_PAUSED", members=_SWITCH),
         EventType(name="SWITCH_RESUMED", members=_SWITCH),

@@ -181,6 +181,13 @@ class MandateId(Id):
     prefix = "mnd_"
 
 
+class TopupId(Id):
+    """One top-up of an agent's balance."""
+
+    __slots__ = ()
+    prefix = "topup_"
+
+
 class QuoteId(Id):
     """A bearer capability: 128 random bits, never from a time-ordered source."""
 

@@ -18,6 +18,7 @@ __all__ = [
     "payout_obligation",
     "rail_key",
     "refund_obligation",
+    "topup_obligation",
 ]
 
 
@@ -39,3 +40,8 @@ def payment_obligation(deal_id: str, amount_minor: int) -> str:
 def refund_obligation(claim_key: str) -> str:
     """Giving money back; repeatable, so named by the claim it was asked under."""
     return f"refund:{claim_key}"
+
+
+def topup_obligation(topup_id: str) -> str:
+    """Collecting one top-up; whoever asks anew after a refusal asks for another one."""
+    return f"topup:{topup_id}"

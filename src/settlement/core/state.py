@@ -71,7 +71,8 @@ class Needs:
     acceptances: by id. scores: (agent id, asset), the OCS of a seller in hundredths. on_time: a
     seller's punctuality in parts per million. intents: by intent id, with the count of bids.
     bids: all of an intent. bids_by: (intent id, agent id), how many that agent has made on it.
-    refunds: of a deal. money_of: everything that giving money back looks at, per deal: payments,
+    refunds: of a deal. recovered: (deal id, payee), what was kept of its net for debts.
+    disputes: of a deal. money_of: everything that giving money back looks at, per deal: payments,
     refunds, payouts, dispute, settlement, and the accounts of all who gave or got (locked).
     """
 
@@ -91,6 +92,8 @@ class Needs:
     events: tuple[str, ...] = ()
     scores: tuple[tuple[str, str], ...] = ()
     refunds: tuple[str, ...] = ()
+    recovered: tuple[tuple[str, str], ...] = ()
+    disputes: tuple[str, ...] = ()
     money_of: tuple[str, ...] = ()
     acceptances: tuple[str, ...] = ()
     on_time: tuple[str, ...] = ()
@@ -165,6 +168,7 @@ class State:
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
     scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
     refunds: Loaded[str, tuple[Refund, ...]] = field(default_factory=Loaded)  # by deal
+    recovered: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
     payments: Loaded[str, tuple[PaymentIn, ...]] = field(default_factory=Loaded)  # by deal
     payouts_of: Loaded[str, tuple[Payout, ...]] = field(default_factory=Loaded)  # by deal
     disputes: Loaded[str, Dispute | None] = field(default_factory=Loaded)  # by deal
@@ -193,7 +197,7 @@ class State:
                 )
         if writes.volumes:
             self._apply_volumes(writes)
-        if self.refunds:
+        if self.refunds or self.recovered:
             apply_money(self, writes)
         self._apply_parties(writes.parties)
         for settlement in writes.settlements:

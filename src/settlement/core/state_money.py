@@ -38,6 +38,11 @@ def apply_money(state: State, writes: WriteSet) -> None:
         if payouts is not None:
             others = tuple(one for one in payouts if one.payout_id != payout.payout_id)
             state.payouts_of[payout.deal_id] = (*others, payout)
+    _apply_recovered(state, writes)
+    _apply_payments(state, writes)
+
+
+def _apply_payments(state: State, writes: WriteSet) -> None:
     if state.payments:
         events = {event.event_id: event for event in writes.events}
         for transfer in writes.transfers:
@@ -45,6 +50,13 @@ def apply_money(state: State, writes: WriteSet) -> None:
             if paid is not None and transfer.kind in FUNDING_KINDS:
                 payment = payment_of(transfer, events[transfer.event_id])
                 state.payments[transfer.deal_id] = (*paid, payment)
+
+
+def _apply_recovered(state: State, writes: WriteSet) -> None:
+    for transfer in writes.transfers if state.recovered else ():
+        key = (transfer.deal_id, transfer.debit_ref.partition(":")[2])
+        if transfer.kind == "recover" and key in state.recovered:
+            state.recovered[key] += transfer.amount_minor
 
 
 def payment_of(transfer: Transfer, event: Event) -> PaymentIn:

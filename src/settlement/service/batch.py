@@ -72,6 +72,7 @@ _SWITCHES: Final = {
     "auto_go": Switch.GO.value,
     "settle": Switch.SETTLE.value,
     "settle_multi": Switch.SETTLE.value,
+    "topup": Switch.SETTLE.value,
     "payout": Switch.PAYOUT.value,
     "create_intent": Switch.EXCHANGE.value,
     "place_bid": Switch.EXCHANGE.value,

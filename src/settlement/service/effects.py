@@ -8,10 +8,11 @@ its lookup lag has passed, and then it is sent under the same rail key; so a rai
 keys is asked before every resend. A send that its process overslept is not made: the rail may have
 forgotten by then what another worker sent. An answer is recorded only under the fence of the job's
 lease. Whatever is no proof is unknown, and is asked about without end.
-A new effect whose switch is paused is not sent; its job looks again later, and uses no attempt.
+A new effect whose switch is paused, or payout of a disputed deal, is not sent; its job looks again
+later, and uses no attempt. A payout planned before money of its deal went back is never sent.
 After a recovery nothing is sent before it was reconciled, and from then on a rail is asked before
 it is sent anything: it may have been sent it in the time that was lost.
-Does not: move money (the `RECORDERS` do), or use an attempt for silence.
+Does not: move money (the recorders do), or use an attempt for silence.
 
 Spec §6.4, §17.3. Change colour: red.
 """
@@ -29,15 +30,15 @@ from typing import TYPE_CHECKING, Final
 from settlement.core.clock import SECOND_US, parse_time
 from settlement.core.errors import LeaseLost, SettlementError
 from settlement.core.obligations import rail_key
-from settlement.core.operations import RailOutcome, RecordCharge, RecordPayout, RecordRefund
-from settlement.core.principal import SYSTEM
+from settlement.core.operations import RailOutcome
 from settlement.core.rail import RailRequest, RailSilent
-from settlement.core.rows import Effect, EffectKind, EffectState, Job
+from settlement.core.rows import Effect, EffectState, Job
 from settlement.faults import fault
 from settlement.service import effect_trace
 from settlement.service.answers import Answer
 from settlement.service.jobs import EFFECT
 from settlement.service.pauses import EFFECT_SWITCH, LOOK_AGAIN_SECONDS
+from settlement.service.recorders import find_recorder, record_of
 from settlement.store import effects as rows
 from settlement.store.pauses import read_pauses
 from settlement.store.recovery import read_recovery
@@ -63,14 +64,6 @@ _UNKNOWN: Final = RailOutcome(state="unknown")
 _OPEN: Final = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 
 
-#: Who books what a rail said, by the kind of the effect.
-RECORDERS: Final[Mapping[EffectKind, type[RecordCharge | RecordPayout | RecordRefund]]] = {
-    EffectKind.CHARGE: RecordCharge,
-    EffectKind.PAYOUT: RecordPayout,
-    EffectKind.REFUND: RecordRefund,
-}
-
-
 @dataclass(slots=True)
 class _Case:
     """One leased job, its effect as marked, and what became of it."""
@@ -84,6 +77,7 @@ class _Case:
     denied: bool = False  # the rail says it knows no such request
     ask_first: bool = False  # it may have been sent in a time that was lost
     denial_counts: bool = True  # so long ago that the rail would know by now
+    dropped: bool = False  # a payout that is not to be sent any more
     span: Span = NOTHING
 
     @property
@@ -136,7 +130,7 @@ class EffectRunner:
             case.marked_ns = before_ns
         effect_trace.open_spans(cases)
         fault("effect.before_send")
-        self._call(cases, _send_or_ask)
+        self._call([case for case in cases if not case.dropped], _send_or_ask)
         self._send_again(cases, now_us)
         fault("effect.after_send")
         answers = self._record(cases)
@@ -157,7 +151,7 @@ class EffectRunner:
         final: list[Job] = []
         for effect_id, job in by_id.items():
             effect = effects.get(effect_id)
-            if effect is None or effect.kind not in RECORDERS or effect.rail not in self._rails:
+            if effect is None or find_recorder(effect) is None or effect.rail not in self._rails:
                 logger.error("job %s: nobody here can do effect %s", job.job_id, effect_id)
                 self._jobs.fail_in(tx, job, f"nobody here can do effect {effect_id}")
             elif effect.state in (EffectState.CONFIRMED, EffectState.REFUSED):
@@ -165,22 +159,25 @@ class EffectRunner:
             else:
                 cases.append(_case(job, effect, self._rails[effect.rail]))
         cases = self._hold_back(tx, cases)
-        to_send = [(c.effect, c.fence) for c in cases if not _open(c)]
+        to_send = [(c.effect, c.fence) for c in cases if not _open(c) and not c.dropped]
         to_ask = [(c.effect, c.fence) for c in cases if _open(c)]
         marked = rows.mark_sent(tx, to_send) + rows.mark_asked(tx, to_ask)
-        assert marked == len(cases), "the job's fence is above the effect's"
+        dropped = sum(case.dropped for case in cases)
+        assert marked == len(cases) - dropped, "the job's fence is above the effect's"
         self._jobs.finish_many_in(tx, final)
         return len(jobs), cases, tx.now_us
 
     def _hold_back(self, tx: Tx, cases: Sequence[_Case]) -> list[_Case]:
-        """Put down what would be sent while its switch is paused, or a recovery is not reconciled;
-        asking goes on."""
+        """Put down what would be sent while its switch is paused, its deal disputed, or a recovery
+        not reconciled; asking goes on. A payout planned before money went back is dropped."""
         if all(_open(case) for case in cases):
             return list(cases)
         pauses, recovery = read_pauses(tx), read_recovery(tx)
         go_on: list[_Case] = []
-        held: dict[str, list[_Case]] = {"paused": [], "recovery_parked": []}
+        held: dict[str, list[_Case]] = {"paused": [], "recovery_parked": [], rows.DISPUTED: []}
+        barred = rows.barred_payouts(tx, [case.effect for case in cases if not _open(case)])
         for case in cases:
+            bar = barred.get(case.effect.effect_id)
             stopped = None if _open(case) else pauses.stops(EFFECT_SWITCH[case.effect.kind])
             if stopped is not None:
                 held["paused"].append(case)
@@ -188,6 +185,13 @@ class EffectRunner:
             elif recovery.parked and not _open(case):
                 held["recovery_parked"].append(case)
                 self._look_again(tx, case, "parked: recovered from a backup, not reconciled yet")
+            elif bar == rows.DISPUTED:
+                held[rows.DISPUTED].append(case)
+                self._look_again(tx, case, "the deal is disputed")
+            elif bar is not None and not recovery.asks_first:
+                case.dropped = True
+                case.outcome = RailOutcome(state="refused", code=bar)
+                go_on.append(case)
             else:
                 case.ask_first = recovery.asks_first
                 lag_seconds = case.rail.lookup_lag_seconds
@@ -228,7 +232,13 @@ class EffectRunner:
             pauses = read_pauses(tx)  # sending anew is sending: what is paused is asked about only
             if read_recovery(tx).parked:
                 return set()
-            free = [c for c in denied if pauses.stops(EFFECT_SWITCH[c.effect.kind]) is None]
+            barred = rows.barred_payouts(tx, [case.effect for case in denied])
+            free = [
+                case
+                for case in denied
+                if pauses.stops(EFFECT_SWITCH[case.effect.kind]) is None
+                and barred.get(case.effect.effect_id) != rows.DISPUTED
+            ]
             return rows.mark_sent_again(tx, [(case.effect, case.fence) for case in free])
 
         before_ns = time.clock_gettime_ns(_CLOCK)
@@ -246,7 +256,13 @@ class EffectRunner:
         said = [c for c in cases if c.settled or c.effect.state is EffectState.SENT]
         try:
             traces = [case.span.traceparent for case in said]
-            answers = self._engine.execute_all([_record_of(case) for case in said], traces)
+            answers = self._engine.execute_all(
+                [
+                    record_of(case.effect, case.fence, case.outcome, dropped=case.dropped)
+                    for case in said
+                ],
+                traces,
+            )
         except SettlementError as refusal:  # shutting down: the next lease asks the rail
             answers = [Answer(error=refusal) for _ in said]
         return {case.effect.effect_id: a for case, a in zip(said, answers, strict=True)}
@@ -369,13 +385,3 @@ def _is_ours(answer: RailAnswer, effect: Effect) -> bool:
     if answer.amount_minor is None:
         return True
     return (answer.amount_minor, answer.asset) == (effect.amount_minor, effect.asset)
-
-
-def _record_of(case: _Case) -> RecordCharge | RecordPayout | RecordRefund:
-    return RECORDERS[case.effect.kind](
-        principal=SYSTEM,
-        effect_id=case.effect.effect_id,
-        deal_id=case.effect.deal_id,
-        fence=case.fence,
-        outcome=case.outcome,
-    )

@@ -5,6 +5,7 @@ Guarantees: news about something we asked a rail for (an effect, found by its ra
 rail's own reference) answers that effect or nothing; only a charge that no effect explains is money
 paid in from outside. While a charge of the deal is undecided, such money waits. Money that left a
 charge by itself is a contradiction, kept and alarming, also where nobody knows the deal.
+A top-up is told from a deal by its name.
 Does not: execute the operation; every one of them is guarded, so a plan may be out of date.
 
 Spec §10.1. Change colour: red.
@@ -23,22 +24,28 @@ from settlement.core.operations import (
     RecordPayment,
     RecordPayout,
     RecordRefund,
+    RecordTopup,
+    RecordTopupCharge,
 )
 from settlement.core.principal import SYSTEM
 from settlement.core.rows import EffectKind, EffectState
-from settlement.service.effects import RECORDERS
+from settlement.core.topups import is_topup
+from settlement.service.recorders import find_recorder
 from settlement.store import deals as deal_rows
 from settlement.store.claims import claims_of_key
+from settlement.store.topups import find_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from settlement.core.inbound import RailNews
     from settlement.core.rows import Deal, Effect
+    from settlement.core.topups import TopupRequest
     from settlement.store.database import Tx
     from settlement.store.inbox import InboxRow
 
 OTHER_AMOUNT = "the amount is not the deal's; it stays in escrow"
+OTHER_TOPUP = "the amount is not what was asked for; it is on the balance"
 CHARGED_BACK = "the payer's bank has taken a payment back"
 _ANSWERABLE = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 _OPEN = _ANSWERABLE | {EffectState.PLANNED}
@@ -71,7 +78,14 @@ class Plan:
     """An operation to run, or what to say without one. `note` goes with a success."""
 
     operation: (
-        RecordPayment | RecordChargeback | RecordCharge | RecordPayout | RecordRefund | None
+        RecordPayment
+        | RecordChargeback
+        | RecordCharge
+        | RecordPayout
+        | RecordRefund
+        | RecordTopup
+        | RecordTopupCharge
+        | None
     ) = None
     verdict: Verdict | Later | Failed | None = None
     note: str | None = None
@@ -80,7 +94,9 @@ class Plan:
 def alarming(outcome: Verdict) -> bool:
     """True for what somebody has to look at."""
     note = outcome.note or ""
-    return outcome.status == "contradiction" or note.startswith((OTHER_AMOUNT, CHARGED_BACK))
+    return outcome.status == "contradiction" or note.startswith(
+        (OTHER_AMOUNT, OTHER_TOPUP, CHARGED_BACK)
+    )
 
 
 def plan(tx: Tx, message: InboxRow, news: RailNews) -> Plan:
@@ -89,9 +105,16 @@ def plan(tx: Tx, message: InboxRow, news: RailNews) -> Plan:
     deal = None if deal_id is None else deal_rows.find_deal(tx, deal_id)
     if news.kind == "chargeback":
         return _taken_back(message, news, deal)
+    if deal_id is not None and is_topup(deal_id):
+        return _topped_up(tx, message, news, deal_id)
     if deal is None:
         return _contradiction(f"{news.kind} {news.rail_ref} names no deal that is known here")
     effects = [e for e in deal_rows.effects_of(tx, deal.deal_id) if e.rail == message.source]
+    return _about_ours(effects, news) or _paid_in(tx, message, news, deal, effects)
+
+
+def _about_ours(effects: Sequence[Effect], news: RailNews) -> Plan | None:
+    """What concerns something that was asked for here; None for money from outside."""
     if news.kind == "refunded_total":
         return _gone_back(effects, news)
     effect = _effect_of(effects, news)
@@ -99,7 +122,7 @@ def plan(tx: Tx, message: InboxRow, news: RailNews) -> Plan:
         return _about_effect(effect, news)
     if news.kind != "charge":
         return _contradiction(f"{news.kind} {news.rail_ref} was never asked for")
-    return _paid_in(tx, message, news, deal, effects)
+    return None
 
 
 def _effect_of(effects: Sequence[Effect], news: RailNews) -> Effect | None:
@@ -123,7 +146,7 @@ def _about_effect(effect: Effect, news: RailNews) -> Plan:
         return Plan(verdict=Verdict("ignored", f"{what} is yet to be sent"))
     if effect.state not in _ANSWERABLE:
         return _about_answered(effect, news, what)
-    operation = RECORDERS.get(effect.kind)
+    operation = find_recorder(effect)
     if operation is None:
         # Its own job asks within minutes and hears the same.
         return Plan(verdict=Verdict("ignored", f"{what} is asked about by its job"))
@@ -171,6 +194,39 @@ def _paid_in(
             message_id=message.message_id,
         ),
         note=None if news.amount_minor == wanted else OTHER_AMOUNT,
+    )
+
+
+def _topped_up(tx: Tx, message: InboxRow, news: RailNews, stream: str) -> Plan:
+    """Money for a balance: the answer to our own charge, or what a payer paid at the page."""
+    request = find_request(tx, stream)
+    if request is None or request.rail != message.source:
+        return _contradiction(f"{news.kind} {news.rail_ref} names no top-up that is known here")
+    effects = deal_rows.effects_of(tx, stream)
+    return _about_ours(effects, news) or _paid_up(message, news, request, effects)
+
+
+def _paid_up(
+    message: InboxRow, news: RailNews, request: TopupRequest, effects: Sequence[Effect]
+) -> Plan:
+    """A payer paid at the page, or did not."""
+    if news.state == "refused":
+        return Plan(verdict=Verdict("ignored", "nothing was booked"))
+    if news.asset != request.asset:
+        return _contradiction(
+            f"charge {news.rail_ref} is in {news.asset}, the top-up in {request.asset}"
+        )
+    if any(e.state in _OPEN for e in effects):
+        return Plan(verdict=Later("the charge of this top-up is undecided"))
+    return Plan(
+        operation=RecordTopup(
+            principal=SYSTEM,
+            request=request,
+            amount_minor=news.amount_minor,
+            rail_ref=news.rail_ref,
+            message_id=message.message_id,
+        ),
+        note=None if news.amount_minor == request.amount_minor else OTHER_TOPUP,
     )
 
 

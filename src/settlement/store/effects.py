@@ -11,7 +11,7 @@ Spec §6.4. Change colour: red.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from settlement.core.clock import SECOND_US, time_text
 from settlement.core.rows import Effect, EffectKind
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from settlement.store.database import Tx
 
 
+#: Why a payout is not sent: a ruling is awaited, or part of what it would pay is gone.
+DISPUTED: Final = "disputed"
+WENT_BACK: Final = "went_back"
 #: An effect and the fence it is marked with.
 Mark: TypeAlias = tuple[Effect, int]
 
@@ -61,8 +64,20 @@ def mark_sent_again(tx: Tx, marks: Sequence[Mark]) -> set[str]:
     return {row["effect_id"] for row in rows}
 
 
+def barred_payouts(tx: Tx, effects: Sequence[Effect]) -> dict[str, str]:
+    """Which payouts among these must not be sent, and why. Deals are read, not locked: the runner
+    holds effects by now, and deals come before them; a dispute that commits in the very moment of
+    the mark comes after the sending."""
+    ids = [effect.effect_id for effect in effects if effect.kind is EffectKind.PAYOUT]
+    if not ids:
+        return {}
+    rows = tx.all("effect_barred_payouts", ids=ids)
+    return {row["effect_id"]: DISPUTED if row["disputed"] else WENT_BACK for row in rows}
+
+
 def mark_waiting(tx: Tx, effects: Sequence[Effect], why: str, look_again_seconds: int) -> None:
-    """Let the payouts behind these say what they wait for: `paused` or `recovery_parked`."""
+    """Let the payouts behind these say what they wait for: `paused`,
+    `recovery_parked` or `disputed`."""
     payouts = [effect.payout_id for effect in effects if effect.payout_id is not None]
     if payouts:
         again = time_text(tx.now_us + look_again_seconds * SECOND_US)

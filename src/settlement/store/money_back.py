@@ -38,15 +38,31 @@ def load_money(tx: Tx, needs: Needs, state: State) -> set[tuple[str, str]]:
     refunds = sorted({*needs.refunds, *needs.money_of})
     if refunds:
         _by_deal(tx, "refund_by_deals", refunds, _refund, state.refunds)
+    if needs.recovered:
+        _recovered(tx, needs, state)
+    disputed = sorted({*needs.disputes, *needs.money_of})
+    if disputed:
+        rows = tx.all("dispute_by_deals", ids=disputed)
+        disputes = {row["deal_id"]: Dispute(**row) for row in rows}
+        for deal_id in disputed:
+            state.disputes[deal_id] = disputes.get(deal_id)
     ids = list(needs.money_of)
     if not ids:
         return set()
     _by_deal(tx, "payment_by_deals", ids, _payment, state.payments)
     _by_deal(tx, "payout_by_deals", ids, lambda row: Payout(**row), state.payouts_of)
-    disputes = {row["deal_id"]: Dispute(**row) for row in tx.all("dispute_by_deals", ids=ids)}
-    for deal_id in ids:
-        state.disputes[deal_id] = disputes.get(deal_id)
     return _accounts(tx, ids, state)
+
+
+def _recovered(tx: Tx, needs: Needs, state: State) -> None:
+    ids = sorted({deal_id for deal_id, _ in needs.recovered})
+    found = {
+        (row["deal_id"], row["debit_ref"]): row["minor"]
+        for row in tx.all("recovered_by_deals", ids=ids)
+    }
+    for deal_id, agent_id in needs.recovered:
+        kept = found.get((deal_id, agent_account(agent_id).ref), 0)
+        state.recovered[deal_id, agent_id] = int(kept)
 
 
 def find_dispute(tx: Tx, deal_id: str) -> Dispute | None:

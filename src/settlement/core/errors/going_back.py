@@ -62,9 +62,49 @@ class NothingOwed(Rejected):
     code = "nothing_owed"
     retry = Retry.NEVER
     title = "Nothing is left to pay out"
-    message = "All that agent {agent_id} got from deal {deal_id} has gone back."
+    message = (
+        "All that agent {agent_id} got from deal {deal_id} has gone back, or was kept for what it"
+        " owes."
+    )
     deal_id: str
     agent_id: str
+
+
+@leaf
+class OwesMore(Rejected):
+    code = "owes_more"
+    retry = Retry.LATER
+    title = "The payee owes more than this"
+    message = (
+        "Agent {agent_id} owes {owed_minor} minor units for money that went back, and has no more"
+        " than that, so the {left_minor} that are left of deal {deal_id} cannot be paid out."
+    )
+    advice = "Later settlements and top-ups pay what is owed; then ask for this payout again."
+    deal_id: str
+    agent_id: str
+    owed_minor: int
+    left_minor: int
+    waiting_for: str = "debt"
+
+
+@leaf
+class TopupRefused(Rejected):
+    code = "topup_refused"
+    title = "The rail refused the top-up"
+    message = "The rail refused to collect top-up {topup_id}: {reason}. Nothing was taken."
+    advice = "Ask for another one, under another Idempotency-Key."
+    topup_id: str
+    reason: str
+
+
+@leaf
+class OverWriteOff(Rejected):
+    code = "over_write_off"
+    title = "More than is owed"
+    message = "Agent {agent_id} owes {owed_minor} minor units; {amount_minor} cannot be forgiven."
+    agent_id: str
+    owed_minor: int
+    amount_minor: int
 
 
 @leaf

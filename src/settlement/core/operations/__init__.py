@@ -25,10 +25,13 @@ from settlement.core.operations.record_chargeback import RecordChargeback
 from settlement.core.operations.record_payment import RecordPayment
 from settlement.core.operations.record_payout import RecordPayout
 from settlement.core.operations.record_refund import RecordRefund
+from settlement.core.operations.record_topup import RecordTopup, RecordTopupCharge
 from settlement.core.operations.refund import Refund
 from settlement.core.operations.register import Register
 from settlement.core.operations.ruling import ResolveDispute
 from settlement.core.operations.settle import Settle, Split
+from settlement.core.operations.topup import TopUp
+from settlement.core.operations.write_off import WriteOff
 
 __all__ = [
     "AppendEvent",
@@ -50,6 +53,8 @@ __all__ = [
     "RecordPayout",
     "RecordReceipt",
     "RecordRefund",
+    "RecordTopup",
+    "RecordTopupCharge",
     "Refund",
     "Register",
     "RequestPayout",
@@ -60,4 +65,6 @@ __all__ = [
     "Settle",
     "Split",
     "SubmitAcceptance",
+    "TopUp",
+    "WriteOff",
 ]

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Sent is committed before the rail is called, so nothing else can have been answered.
 _ANSWERABLE: Final = frozenset({EffectState.SENT, EffectState.UNKNOWN})
 
+#: Planned, and no rail was ever asked for it.
+UNSENT: Final = frozenset({EffectState.PLANNED})
+
 
 class Answer(Protocol):
     """A rail's answer as an operation carries it: which effect, of which deal, asked by whom."""
@@ -37,13 +40,18 @@ class Answer(Protocol):
     def fence(self) -> int: ...
 
 
-def check_effect(state: State, answer: Answer, kind: EffectKind) -> Effect:
+def check_effect(
+    state: State,
+    answer: Answer,
+    kind: EffectKind,
+    states: frozenset[EffectState] = _ANSWERABLE,
+) -> Effect:
     """The effect, if this fence may still answer it; raises LeaseLost."""
     effect = state.effects[answer.effect_id]
     if (
         effect is None
         or (effect.kind, effect.deal_id, effect.fence) != (kind, answer.deal_id, answer.fence)
-        or effect.state not in _ANSWERABLE
+        or effect.state not in states
     ):
         raise LeaseLost(name=answer.effect_id)
     return effect

@@ -2,7 +2,8 @@
 
 For: settle, when the money is there, and the rail's confirmation of a charge.
 Guarantees: the legs are those of the terms, fees first and zeros left out, then a release per
-payee; the tx permits itself by the event that carries its hash.
+payee; the tx permits itself by the event that carries its hash. What a payee owes is taken out of
+its part before a payout of it.
 Does not: check; both callers have passed their point of no return.
 
 Spec §4.2, §5.4. Change colour: red.
@@ -20,6 +21,7 @@ from settlement.core.accounts import (
     agent_account,
     clearing_account,
     escrow_account,
+    receivable_account,
 )
 from settlement.core.operations._common import (
     PAYEE,
@@ -36,11 +38,12 @@ from settlement.core.operations.paying_out import (
     payout_result,
     transit_refs,
 )
+from settlement.core.operations.recovering import recover
 from settlement.core.operations.terms import settle_result
 from settlement.core.rows import DealState, Settlement, SettlementPayee, VolumeEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from settlement.core.accounts import Ref
     from settlement.core.events import Actor, Chain
@@ -71,6 +74,7 @@ def closing_needs(
         *transit_refs(ctx.rules),
         *(clearing_account(rail).ref for rail in rails),
         *(agent_account(agent).ref for agent in agents),
+        *(receivable_account(agent).ref for agent in agents),
     ]
     return {
         "accounts": tuple([(ref, asset) for ref in refs]),
@@ -122,7 +126,7 @@ class Closing:
             counterparty_id=self._other(),
         )
         self._volume(deal.seller_id)
-        payouts = self._auto_payouts()
+        payouts = self._auto_payouts(self._recovered())
         result = settle_result(
             deal,
             terms,
@@ -228,10 +232,22 @@ class Closing:
             )
         )
 
-    def _auto_payouts(self) -> list[dict[str, Any]]:
+    def _recovered(self) -> dict[str, int]:
+        """What payees owe is taken out of what they have just been given."""
+        return {
+            part.agent_id: recover(
+                self.books, self.chain, self.state, part.agent_id, part.net_minor
+            )
+            for part in self.terms.parts
+        }
+
+    def _auto_payouts(self, recovered: Mapping[str, int]) -> list[dict[str, Any]]:
         """Start the payouts whose destination asks for it, under the claim of their own."""
         started = []
         for part in self.terms.parts:
+            left = part.net_minor - recovered[part.agent_id]
+            if not left:
+                continue
             rows = self.state.destinations[part.agent_id, None]
             target = find_auto_target(rows, self.ctx.rules) if rows else None
             if target is None:
@@ -243,7 +259,7 @@ class Closing:
                 deal_id=self.deal.deal_id,
                 agent_id=part.agent_id,
                 asset=self.deal.asset,
-                amount_minor=part.net_minor,
+                amount_minor=left,
             )
             payout = planner.plan(owed, target)
             planner.claim_for(payout)

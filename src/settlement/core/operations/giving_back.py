@@ -96,6 +96,12 @@ def borne_by(refunds: Iterable[Refund], agent_id: str) -> int:
     return sum(read_parts(one.parts).of(agent_id) for one in refunds if counts(one))
 
 
+def taken_by_ruling(dispute: Dispute | None, agent_id: str) -> int:
+    """What a ruling after the settlement took from a payee."""
+    taken = json.loads(dispute.parts).get("taken") if dispute is not None else None
+    return 0 if taken is None else read_parts(json.dumps(taken)).of(agent_id)
+
+
 def any_open(refunds: Iterable[Refund]) -> bool:
     """True while a rail has not said what became of a refund."""
     return any(one.state in OPEN_REFUNDS for one in refunds)

@@ -1,8 +1,9 @@
 """Ask for a payee's net of a deal to be paid out to a rail.
 
 For: POST /protocol/payouts.
-Guarantees: one payout per deal and payee, the whole net less what went back, held before the rail
-is called; after a proven refusal it may be asked for again.
+Guarantees: one payout per deal and payee, the whole net less what went back and what the payee
+owes, which is recovered first; held before the rail is called; after a proven refusal it may be
+asked for again.
 Does not: call the rail. What it answers is recorded by `record_payout.py`.
 
 Spec §4.6, §6.4. Change colour: red.
@@ -13,16 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from settlement.core.accounts import (
-    agent_account,
-    available,
-)
+from settlement.core.accounts import agent_account, available, receivable_account
 from settlement.core.deal import check_transition
 from settlement.core.errors import (
     Disputed,
     IllegalTransition,
     InsufficientFunds,
     NothingOwed,
+    OwesMore,
     PartyMismatch,
     RefundOpen,
 )
@@ -39,7 +38,7 @@ from settlement.core.operations._common import (
     get_deal,
     own_key,
 )
-from settlement.core.operations.giving_back import any_open, borne_by
+from settlement.core.operations.giving_back import any_open, borne_by, taken_by_ruling
 from settlement.core.operations.keys import payout_key
 from settlement.core.operations.paying_out import (
     Owed,
@@ -48,6 +47,7 @@ from settlement.core.operations.paying_out import (
     payout_result,
     transit_refs,
 )
+from settlement.core.operations.recovering import owed_by, recover
 from settlement.core.rows import DealState, EffectState, Payout
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
@@ -95,7 +95,11 @@ class RequestPayout:
         deal = state.deals[self.deal_id]
         if deal is None:
             return Needs()
-        refs = (agent_account(self.agent_id).ref, *transit_refs(ctx.rules))
+        refs = (
+            agent_account(self.agent_id).ref,
+            receivable_account(self.agent_id).ref,
+            *transit_refs(ctx.rules),
+        )
         return Needs(
             accounts=tuple((ref, deal.asset) for ref in refs),
             destinations=((self.agent_id, self.destination_id),),
@@ -103,6 +107,8 @@ class RequestPayout:
             settlements=(self.deal_id,),
             parties=(self.deal_id,),
             refunds=(self.deal_id,),
+            recovered=((self.deal_id, self.agent_id),),
+            disputes=(self.deal_id,),
         )
 
     def decide(self, state: State, ctx: Context) -> Decision:
@@ -119,12 +125,7 @@ class RequestPayout:
         rows = state.destinations[self.agent_id, self.destination_id]
         target = choose_target(rows, self.agent_id, self.destination_id, ctx.rules)
         # 13 funds
-        account = agent_account(self.agent_id)
-        can_pay = available(state.accounts[account.ref, deal.asset])
-        if can_pay < owed.amount_minor:
-            raise InsufficientFunds(
-                account=account.ref, available_minor=can_pay, needed_minor=owed.amount_minor
-            )
+        owed, debt = self._affordable(state, owed)
 
         # ---- point of no return: construction and asserts only
         writes = WriteSet()
@@ -137,6 +138,7 @@ class RequestPayout:
             authority=authority_of(self.principal),
             role="operator" if self.principal.is_operator else PAYEE,
         )
+        recover(books, chain, state, self.agent_id, debt)
         planner = PayoutPlanner(ctx=ctx, books=books, chain=chain, by=by)
         payout = planner.plan(owed, target, earlier)
         change_deal(writes, deal, chain, ctx.now)
@@ -170,10 +172,33 @@ class RequestPayout:
         refunds = state.refunds[self.deal_id]
         if any_open(refunds):
             raise RefundOpen(deal_id=self.deal_id)
-        left = owed.amount_minor - borne_by(refunds, self.agent_id)
+        gone = borne_by(refunds, self.agent_id)
+        gone += taken_by_ruling(state.disputes[self.deal_id], self.agent_id)
+        left = owed.amount_minor - gone
         if left <= 0:
             raise NothingOwed(deal_id=self.deal_id, agent_id=self.agent_id)
         return replace(owed, amount_minor=left)
+
+    def _affordable(self, state: State, owed: Owed) -> tuple[Owed, int]:
+        """What can be paid once the debt is, and the debt.
+
+        Only debts make a payout smaller, those recovered out of this deal before included. Money
+        that is merely elsewhere (in a mandate, in another payout's hold) refuses it instead: there
+        is one payout per deal, so what it left out could never be paid.
+        """
+        account, left = agent_account(self.agent_id).ref, owed.amount_minor
+        debt = owed_by(state, self.agent_id, owed.asset)
+        spare = available(state.accounts[account, owed.asset]) - debt
+        if debt and spare <= 0:
+            raise OwesMore(
+                deal_id=self.deal_id, agent_id=self.agent_id, owed_minor=debt, left_minor=left
+            )
+        least = left - debt - state.recovered[self.deal_id, self.agent_id]
+        if spare < least:
+            raise InsufficientFunds(account=account, available_minor=spare, needed_minor=least)
+        if not spare:
+            raise NothingOwed(deal_id=self.deal_id, agent_id=self.agent_id)
+        return replace(owed, amount_minor=min(left, spare)), debt
 
     def _check_state(self, state: State, deal: Deal) -> Payout | None:
         """A settled deal without an open or confirmed payout; returns the refused one, if any."""

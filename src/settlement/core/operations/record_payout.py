@@ -1,8 +1,8 @@
 """Record what the rail answered to a payout.
 
 For: the effect job, after it called or asked the rail.
-Guarantees: the hold is posted or freed by the rail's word alone; a silent rail keeps it. A stale
-fence records nothing.
+Guarantees: the hold is posted or freed by the rail's word alone; a silent rail keeps it. What was
+never sent may be dropped instead, and asked for again. A stale fence records nothing.
 Does not: call the rail.
 
 Spec §4.6, §6.4. Change colour: red.
@@ -25,12 +25,13 @@ from settlement.core.errors import (
 from settlement.core.ledger import Books, Tx
 from settlement.core.operation import Call, Context, Decision
 from settlement.core.operations._common import (
+    SYSTEM_ACTOR,
     chain_of,
     change_deal,
     get_deal,
     rail_actor,
 )
-from settlement.core.operations.answering import answered, check_effect, finish_claim
+from settlement.core.operations.answering import UNSENT, answered, check_effect, finish_claim
 from settlement.core.operations.outcome import result_outcome
 from settlement.core.operations.paying_out import (
     OUTCOME_UNKNOWN,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordPayout:
-    """A rail's answer about a payout."""
+    """A rail's answer about a payout; `unsent`: ours, that it is not to be sent any more."""
 
     name: ClassVar[str] = "record_payout"
 
@@ -59,6 +60,7 @@ class RecordPayout:
     deal_id: str
     fence: int
     outcome: RailOutcome
+    unsent: bool = False
 
     def call(self) -> Call:
         """No keys: fence and state of the effect make it happen once."""
@@ -91,7 +93,8 @@ class RecordPayout:
     def decide(self, state: State, ctx: Context) -> Decision:
         """Post, free, or note the silence."""
         # 11 state: only the effect as its caller left it may be answered
-        effect = check_effect(state, self, EffectKind.PAYOUT)
+        states = {"states": UNSENT} if self.unsent else {}
+        effect = check_effect(state, self, EffectKind.PAYOUT, **states)
         deal = get_deal(state, self.deal_id)
         payout = state.payouts[self.deal_id, json.loads(effect.plan)["agent_id"]]
         if payout is None or payout.effect_id != effect.effect_id:
@@ -136,7 +139,7 @@ class RecordPayout:
         )
         event = chain.append(
             "PAYOUT_CONFIRMED" if confirmed else "PAYOUT_FAILED",
-            rail_actor(payout.rail),
+            SYSTEM_ACTOR if self.unsent else rail_actor(payout.rail),
             payload | tx.facts(),
             event_id=tx.event_id,
             counterparty_id=payout.agent_id,

@@ -32,6 +32,21 @@ class Refunded(Once):
     idempotency_key: str
 
 
+class ToppedUp(Once):
+    """`state` is open (pay at `payment_url`), confirmed, or pending while a rail has not said."""
+
+    topup_id: str
+    agent_id: str
+    asset: str
+    amount: Decimal
+    amount_minor: int
+    amount_exact: str
+    rail: str
+    state: str
+    payment_url: str
+    idempotency_key: str
+
+
 class RefundRow(msgspec.Struct, kw_only=True):
     refund_id: str
     amount_minor: int

@@ -17,6 +17,10 @@ class RefundBody(Body, kw_only=True, frozen=True):
     reason: str | None = None
 
 
+class TopupBody(Body, kw_only=True, frozen=True):
+    amount: Amount
+
+
 class CancelBody(Body, kw_only=True, frozen=True):
     reason: str | None = None
 

@@ -18,7 +18,9 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from settlement.core.ids import SYSTEM_PREFIX
 from settlement.core.obligations import payment_obligation, rail_key
+from settlement.core.topups import is_topup
 from settlement.edge.payment_desk import PaymentForm
 from settlement.edge.rails.base import RailSilent
 from settlement.edge.rails.stripe import DEAL, NAME, RAIL_KEY
@@ -115,10 +117,17 @@ class StripePayments:
             "amount": amount_minor,
             "currency": currency,
             "automatic_payment_methods": {"enabled": True},
-            "description": f"Deal {deal_id}",
+            "description": _described(deal_id),
             "metadata": {RAIL_KEY: key, DEAL: deal_id},
         }
         create = self._client.v1.payment_intents.create
         made = asked(key, lambda: create(params, {"idempotency_key": key}))
         # A repeated answer is as old as the first one; what it is now is asked for.
         return asked(key, lambda: self._client.v1.payment_intents.retrieve(made.id))
+
+
+def _described(name: str) -> str:
+    """What the payer's statement and receipt say; a top-up is known by its stream."""
+    if is_topup(name):
+        return f"Top-up {name.removeprefix(SYSTEM_PREFIX)}"
+    return f"Deal {name}"

@@ -19,12 +19,20 @@ RETURNING effect_id;
 
 -- name: payout_mark_state
 UPDATE payout SET state = :state, updated_at = :now,
-  waiting_for = CASE WHEN waiting_for IN ('paused', 'recovery_parked') THEN 'effect_open' ELSE waiting_for END,
-  waiting_since = CASE WHEN waiting_for IN ('paused', 'recovery_parked') THEN :now ELSE waiting_since END,
-  next_check_at = CASE WHEN waiting_for IN ('paused', 'recovery_parked') THEN NULL ELSE next_check_at END
+  waiting_for = CASE WHEN waiting_for IN ('paused', 'recovery_parked', 'disputed') THEN 'effect_open' ELSE waiting_for END,
+  waiting_since = CASE WHEN waiting_for IN ('paused', 'recovery_parked', 'disputed') THEN :now ELSE waiting_since END,
+  next_check_at = CASE WHEN waiting_for IN ('paused', 'recovery_parked', 'disputed') THEN NULL ELSE next_check_at END
 WHERE payout_id = ANY(:ids) AND state IN ('planned', 'sent', 'unknown');
 
 -- name: payout_mark_waiting
 UPDATE payout SET waiting_for = :waiting_for, next_check_at = :next_check_at, updated_at = :now,
   waiting_since = CASE WHEN waiting_for = :waiting_for THEN waiting_since ELSE :now END
 WHERE payout_id = ANY(:ids) AND state = 'planned';
+
+-- name: effect_barred_payouts
+-- Payouts that wait for a ruling, or were planned for more than is left since.
+SELECT e.effect_id, CASE WHEN d.state = 'disputed' THEN 1 ELSE 0 END AS disputed
+FROM effect AS e JOIN deal AS d ON d.deal_id = e.deal_id
+WHERE e.effect_id = ANY(:ids::text[]) AND (d.state = 'disputed'
+  OR EXISTS (SELECT 1 FROM refund AS r WHERE r.deal_id = e.deal_id AND r.state <> 'refused'
+    AND r.created_at > e.created_at));

@@ -43,3 +43,8 @@ SELECT t.deal_id, t.event_id, t.asset, t.amount_minor, t.debit_ref, t.debit_clas
 FROM transfer AS t JOIN event AS e ON e.event_id = t.event_id
 WHERE t.deal_id IN (SELECT value FROM json_each(:ids)) AND t.kind IN ('charge', 'escrow_fund') AND t.phase = 'final'
 ORDER BY t.deal_id, e.version;
+
+-- name: recovered_by_deals
+-- What was kept of a deal's money for debts, per payee.
+SELECT deal_id, debit_ref, CAST(sum(amount_minor) AS BIGINT) AS minor FROM transfer
+WHERE deal_id IN (SELECT value FROM json_each(:ids)) AND kind = 'recover' GROUP BY deal_id, debit_ref;

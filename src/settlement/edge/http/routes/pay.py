@@ -1,4 +1,4 @@
-"""The payment page of a deal: what is owed, for what, and how to pay it (contract §3.4).
+"""The payment page of a deal or a top-up: how much, for what, how to pay it (contract §3.4).
 
 Guarantees: everything shown is escaped; the address is the same for every replay of a GO; a rail
 that takes payments is asked only for a deal that was approved and still wants money, and a rail
@@ -28,9 +28,10 @@ from settlement.edge.http.auth import PUBLIC
 from settlement.edge.http.paths import deal_in_path
 from settlement.edge.http.request import EdgeRequest
 from settlement.edge.http.routing import endpoint
-from settlement.service import deals
+from settlement.service import deals, topups
 
 if TYPE_CHECKING:
+    from settlement.core.topups import TopupRequest
     from settlement.edge.payment_desk import PaymentDesk, PaymentForm
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ button {{ font: inherit; padding: .6rem 2rem; margin-top: 1rem }}
 <dl>
 <dt>Amount</dt><dd class="amount">{amount}</dd>
 <dt>For</dt><dd>{summary}</dd>
-<dt>Deal</dt><dd><code>{deal_id}</code></dd>
+<dt>Reference</dt><dd><code>{deal_id}</code></dd>
 <dt>Status</dt><dd>{status}</dd>
 </dl>
 <p id="note">{note}</p>
@@ -101,6 +102,10 @@ _STAGING_NOTE: Final = (
 )
 _NOT_APPROVED: Final = "Nothing is owed: the deal has not been approved."
 _IN_ESCROW: Final = "This is paid. The money is kept until the deal is settled."
+_TOPUP_NOTES: Final = {
+    "open": "Pay here. The money is on the balance as soon as the payment provider has said so.",
+    "paid": "This is paid. It is on the balance when the payment provider's message has arrived.",
+}
 _OVER: Final = "Nothing is owed any more."
 _NO_ANSWER: Final = (
     "The payment provider does not answer. Nothing was charged; open this page again in a minute."
@@ -121,8 +126,13 @@ _AT_DESK: Final = {
     media_type="text/html",
 )
 async def pay_page(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse:
-    """The payment page of a deal, for people."""
-    found = await reading(request, deals.payment, deal_in_path(deal_id))
+    """The payment page of a deal or a top-up, for people."""
+    known = deal_in_path(deal_id)
+    if topups.is_topup_id(known):
+        topup = await reading(request, topups.find_topup, known)
+        if topup is not None:
+            return await _topup_page(request, topup)
+    found = await reading(request, deals.payment, known)
     desk = request.services.desk
     if desk is None:
         note = _SANDBOX_NOTE if request.services.settings.sandbox else _STAGING_NOTE
@@ -136,6 +146,26 @@ async def pay_page(request: EdgeRequest, deal_id: FromPath[str]) -> ASGIResponse
         return _page(found, _NO_ANSWER)
     back = f"{request.services.settings.base_url}/pay/{found['deal_id']}"
     return _page(found, _AT_DESK[form.state], form if form.state == "open" else None, back)
+
+
+async def _topup_page(request: EdgeRequest, topup: TopupRequest) -> ASGIResponse:
+    """As for a deal; whether it is paid is the rail's to say."""
+    found = {
+        "deal_id": topup.topup_id,
+        "asset": topup.asset,
+        "amount_minor": topup.amount_minor,
+        "summary": "Top-up of a balance",
+        "status": "asked for",
+    }
+    desk = request.services.desk
+    if desk is None:
+        return _page(found, _SANDBOX_NOTE if request.services.settings.sandbox else _STAGING_NOTE)
+    form = await _form(desk, {**found, "deal_id": topup.stream})
+    if form is None:
+        return _page(found, _NO_ANSWER)
+    note = _TOPUP_NOTES.get(form.state, _AT_DESK[form.state])
+    back = f"{request.services.settings.base_url}/pay/{topup.topup_id}"
+    return _page(found, note, form if form.state == "open" else None, back)
 
 
 async def _form(desk: PaymentDesk, found: dict[str, Any]) -> PaymentForm | None:
