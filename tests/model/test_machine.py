@@ -408,7 +408,6 @@ def test_no_order_of_events_breaks_the_books(kind: str, request: pytest.FixtureR
     """Catches a second settlement, a charge sent twice, an overdraft, a claim lost at a restart.
 
     Tried with a look-up that ignores derived claims: what was answered is not answered again.
-    And with refunds that look at what accounts have, not at what their payment gave.
     """
     server = request.getfixturevalue("postgres_server") if kind == "postgres" else None
     _run(type("Run", (Machine,), {"server": server}), 25 if kind == "sqlite" else 8)
