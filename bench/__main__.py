@@ -75,7 +75,9 @@ def _table(name: str, reports: list[dict[str, Any]]) -> Table:
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(BENCHES))
 @click.option("--settles", default=4_000, show_default=True, help="Settles a round.")
-@click.option("--transfers", default=100_000, show_default=True, help="In the audited database.")
+@click.option(
+    "--transfers", default=100_000, show_default=True, help="In the database that is audited."
+)
 @click.option("--only", type=click.Choice(KINDS), help="One kind of database.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
 def main(

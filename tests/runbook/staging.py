@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.support.server import Deployment, Server
 
 PAGE = ROOT / "docs" / "incident_runbook.md"
+ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _EXIT = re.compile(r"\s*# exit (\d+)(?: or (\d+))?$")
 _TRIES = 400

@@ -60,6 +60,17 @@ def test_every_incident_has_its_seven_parts() -> None:
         assert "settlement replay" in section.partition("**Prove.**")[2]
 
 
+def test_alerts_and_incidents_lead_to_each_other() -> None:
+    """Catches a page that waits for an alert nobody raises, and an alert that leads nowhere."""
+    page, alerts = staging.PAGE.read_text("utf-8"), staging.ALERTS.read_text("utf-8")
+    raised = set(re.findall(r"- alert: (\w+)", alerts))
+    assert set(re.findall(r"`(Settlement\w+)`", page)) <= raised
+    led = re.findall(r"runbook: docs/incident_runbook\.md#(\S+)", alerts)
+    anchors = set(re.findall(r"\]\(#(.+?)\)", page))
+    assert set(led) <= anchors
+    assert {one[0] for one in led} == set("1234567")
+
+
 def test_1_a_charge_made_past_us_is_told_apart_from_our_one(scene: Scene) -> None:
     """Catches a page that lets an operator take the rail's second entry for ours."""
     staging.charged_past_us(scene)
