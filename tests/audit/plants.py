@@ -358,6 +358,13 @@ PLANTS = (
         f"UPDATE transfer SET kind = 'fee_back' WHERE tx_id = {_TX} AND kind = 'release'",
     ),
     _plant(
+        27,
+        "a fee taken back from another than who got it",
+        "more was taken back",
+        "UPDATE transfer SET debit_ref = 'fee_platform:platform', debit_class = 'fee_platform'"
+        " WHERE deal_id = '<ruled>' AND kind = 'fee_back'",
+    ),
+    _plant(
         28,
         "an approval repeated",
         "more than once",

@@ -30,13 +30,18 @@ from hypothesis.stateful import (
 from settlement.core.errors import Corrupt, PaymentRefused
 from settlement.core.operations import (
     AutoGo,
+    Cancel,
     CreateMandate,
     Go,
+    OpenDispute,
     RecordPayment,
+    Refund,
     RequestPayout,
+    ResolveDispute,
     RevokeMandate,
     Settle,
     Split,
+    TopUp,
 )
 from settlement.core.principal import ANONYMOUS, SYSTEM
 from settlement.service.audit import run_audit
@@ -90,6 +95,9 @@ class Machine(RuleBasedStateMachine):
         self.mandates: list[tuple[int, str]] = []  # whose, and which
         self.left: dict[str, int] = {}  # mandate -> what is left of its reserve
         self.settled: dict[str, tuple[Settle, str]] = {}  # deal -> who settled it, and its tx
+        self.drawn: dict[str, str] = {}  # deal -> the mandate whose reserve paid it
+        self.turned: set[str] = set()  # deals whose way a refund, dispute or cancel may have ended
+        self.asked = 0  # refunds and top-ups so far
         return self.play.proof(self.people[0])
 
     def _enter(self) -> None:
@@ -161,6 +169,8 @@ class Machine(RuleBasedStateMachine):
             return
         known = self.settled.get(operation.deal_id)
         answer = self._try(operation)
+        if known is None and operation.deal_id in self.turned:
+            return
         # A refused charge lets it start again, but for the key it was sent under, which keeps the
         # refusal; otherwise it is answered, or still runs.
         if isinstance(answer.error, PaymentRefused):
@@ -221,6 +231,8 @@ class Machine(RuleBasedStateMachine):
         if answer.result["decision"] != "go_approved" or by == 3:
             assert not drawn, "only an approval under a key is paid from a reserve"
         self.left[mandate_id] -= drawn
+        if drawn:
+            self.drawn[deal["deal_id"]] = mandate_id
         assert self.left[mandate_id] >= 0, "spent more than was put aside"
 
     @precondition(lambda self: self.mandates)
@@ -233,6 +245,68 @@ class Machine(RuleBasedStateMachine):
         if answer.result is not None:
             assert answer.result["returned_minor"] == self.left[mandate_id]
             self.left[mandate_id] = 0
+
+    # --- money that goes back, and comes --------------------------------------------------------
+
+    @rule(deal=deals, by=st.sampled_from([0, 0, 3, 1]), amount=st.sampled_from([None, 30, 2_000]))
+    def refund(self, deal: Deal, by: int, amount: int | None) -> None:
+        self.asked += 1
+        answer = self._try(
+            Refund(
+                principal=SYSTEM if by == 3 else self.people[by],
+                sent_key=f"back_{self.asked}",
+                deal_id=deal["deal_id"],
+                amount_minor=amount,
+            )
+        )
+        if answer.result is not None:
+            assert by != 1, "buyers refund nothing"
+            self._turn(deal, [answer.result])
+
+    @rule(deal=deals, by=st.sampled_from([0, 1]))
+    def dispute(self, deal: Deal, by: int) -> None:
+        answer = self._try(OpenDispute(principal=self.people[by], deal_id=deal["deal_id"]))
+        if answer.result is not None:
+            self._turn(deal, [])
+
+    @rule(deal=deals, seller_ppm=st.sampled_from([0, 333_333, 500_000, 1_000_000]))
+    def decide(self, deal: Deal, seller_ppm: int) -> None:
+        answer = self._try(
+            ResolveDispute(principal=SYSTEM, deal_id=deal["deal_id"], seller_ppm=seller_ppm)
+        )
+        if answer.result is not None and not answer.replayed:
+            self._turn(deal, answer.result["refunds"])
+
+    @rule(deal=deals, by=SELLS, sure=st.sampled_from([False, False, True]))
+    def cancel(self, deal: Deal, by: int, *, sure: bool) -> None:
+        if not sure:
+            return
+        answer = self._try(Cancel(principal=self.people[by], deal_id=deal["deal_id"]))
+        if answer.result is not None:
+            self._turn(deal, [])
+
+    def _turn(self, deal: Deal, refunds: list[dict[str, Any]]) -> None:
+        """What went back to a reserve is there to be spent or returned again."""
+        self.turned.add(deal["deal_id"])
+        for refund in refunds:
+            if refund["source"] == "mandate":
+                self.left[self.drawn[deal["deal_id"]]] += refund["amount_minor"]
+
+    @rule(who=BUYS, amount=st.sampled_from([30, 5_000]))
+    def top_up(self, who: int, amount: int) -> None:
+        self.asked += 1
+        agent = self.people[who % 3]
+        answer = self._try(
+            TopUp(
+                principal=agent,
+                sent_key=f"top_{self.asked}",
+                topup_id=new_id("topup_"),
+                agent_id=str(agent.agent_id),
+                asset="USD/2",
+                amount_minor=amount,
+            )
+        )
+        assert answer.error is None, answer.error
 
     # --- what rails and operators do -------------------------------------------------------------
 
@@ -307,8 +381,9 @@ class Machine(RuleBasedStateMachine):
             )
             assert not moved or max(moved.values()) == 1, "charged twice under one key"
             report = run_audit(self.services.db, self._context())
-            # Check 17 names deals that were paid too much: their escrow waits for a refund.
-            failed = [finding for finding in report.failed() if finding.number != 17]
+            # 17 names deals that were paid too much, whose escrow waits for a refund; 33 names what
+            # debtors owe, for more has gone back than came in.
+            failed = [finding for finding in report.failed() if finding.number not in (17, 33)]
             assert not failed, failed
         finally:
             self.inner.close()

@@ -253,6 +253,25 @@ def test_a_payout_marked_by_a_worker_that_died_is_not_sent_while_its_deal_is_dis
     sound(play, deal)
 
 
+def test_a_ruling_after_the_settlement_leaves_a_payout_of_the_rest(play: Play) -> None:
+    """Catches a build that still asks for the whole net, which nobody has any more: the payee's
+    part could never be paid out."""
+    seller, buyer = play.agent("seller"), play.agent("buyer")
+    deal = play.proof(seller, 10_000)
+    play.go(deal, buyer)
+    play.settle(deal, seller)
+    play.work()
+    play.dispute(deal, buyer)
+    play.rule(deal, 500_000)
+    play.work()
+    left, owes = sums(play, seller)
+    assert (left > 0, owes) == (True, 0)
+    assert play.payout(deal, seller)["amount_minor"] == left
+    play.work()
+    assert (payouts(play), sums(play, seller)) == ([left], (0, 0))
+    sound(play, deal)
+
+
 # --- mandates ------------------------------------------------------------------------------------
 
 

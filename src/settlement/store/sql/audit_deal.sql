@@ -203,20 +203,27 @@ WHERE (c.state = 'done' AND c.outcome IS NULL AND c.target_scope IS NULL)
 ORDER BY c.scope, c.operation, c.key LIMIT 1;
 
 -- name: audit_reversal_excess
--- Legs that take a settlement back may not exceed it.
-WITH flow AS (
-  SELECT deal_id, asset,
-    sum(CASE WHEN kind = 'release' THEN amount_minor ELSE 0 END) AS released,
-    sum(CASE WHEN kind = 'release_back' THEN amount_minor ELSE 0 END) AS released_back,
-    sum(CASE WHEN kind = 'fee' THEN amount_minor ELSE 0 END) AS fees,
-    sum(CASE WHEN kind = 'fee_back' THEN amount_minor ELSE 0 END) AS fees_back,
-    sum(CASE WHEN kind = 'payout' AND phase = 'post' THEN amount_minor ELSE 0 END) AS paid,
-    sum(CASE WHEN kind = 'payout_returned' THEN amount_minor ELSE 0 END) AS returned
-  FROM transfer WHERE phase IN ('final', 'post') GROUP BY deal_id, asset
+-- A settlement is one transaction of its deal, so what is taken back opposes it leg by leg: nobody
+-- gives back more of a deal than that deal gave it, be it from its balance or as a debt. What a
+-- rail returned opposes the payout of the same payee.
+WITH line AS (
+  SELECT deal_id, asset, replace(credit_ref, 'entity:', '') AS who, amount_minor AS given, 0 AS back
+  FROM transfer WHERE kind IN ('release', 'fee') AND phase IN ('final', 'post')
+  UNION ALL
+  SELECT deal_id, asset, replace(replace(debit_ref, 'entity:', ''), 'receivable:', ''), 0,
+    amount_minor
+  FROM transfer WHERE kind IN ('release_back', 'fee_back') AND phase IN ('final', 'post')
+  UNION ALL
+  SELECT deal_id, asset, 'payout:' || debit_ref, amount_minor, 0
+  FROM transfer WHERE kind = 'payout' AND phase = 'post'
+  UNION ALL
+  SELECT deal_id, asset, 'payout:' || credit_ref, 0, amount_minor
+  FROM transfer WHERE kind = 'payout_returned' AND phase IN ('final', 'post')
 )
-SELECT deal_id, asset, 'more was taken back than had been given' AS why
-FROM flow WHERE released_back > released OR fees_back > fees OR returned > paid
-ORDER BY deal_id LIMIT 1;
+SELECT deal_id, asset, who, CAST(sum(given) AS BIGINT) AS given_minor,
+  CAST(sum(back) AS BIGINT) AS back_minor, 'more was taken back than had been given' AS why
+FROM line GROUP BY deal_id, asset, who HAVING sum(back) > sum(given)
+ORDER BY deal_id, who LIMIT 1;
 
 -- name: audit_reversal_count
 SELECT count(*) AS n FROM transfer WHERE kind IN ('release_back', 'fee_back', 'payout_returned');
