@@ -318,7 +318,7 @@ REFUSED = {
     "UPDATE api_key SET grace_until = '2999-01-01T00:00:00.000000Z' WHERE key_id = :key_id": (
         "api_key_forward"
     ),
-    "UPDATE api_key SET digest = replace(digest, 'a', 'b') WHERE key_id = :key_id": "api_key_fixed",
+    "UPDATE api_key SET digest = upper(digest) WHERE key_id = :key_id": "api_key_fixed",
     "UPDATE api_key SET scopes = '[\"admin\"]' WHERE key_id = :key_id": "api_key_fixed",
     "UPDATE api_key SET expires_at = '2999-01-01T00:00:00.000000Z' WHERE key_id = :key_id": (
         "api_key_fixed"
