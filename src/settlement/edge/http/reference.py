@@ -26,7 +26,7 @@ ORDER_OF_CHECKS: Final = (
     "the members, and whether the caller is who the body says: 422, 403 `actor_mismatch`",
     "the claim: a replay, other content under the same key, or in flight; of these: 429",
     "the caller's limit: 429",
-    "pause: 503 (not built yet)",
+    "pause: 503",
     "existence and visibility: 404",
     "the party: 403",
     "the state: 409",
