@@ -92,6 +92,7 @@ def test_unknown_names_and_other_agents_hooks(
             assert caught.value.response.json()["error"] == "hook_not_found"
 
 
+@pytest.mark.long
 def test_a_server_killed_within_a_send_sends_the_same_id_again(
     sdk: SyncSdk, server: Server, receiver: Receiver
 ) -> None:

@@ -123,7 +123,7 @@ def stripe() -> Iterator[Stripe]:
         yield served
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def deployment(
     request: pytest.FixtureRequest, tmp_path: Path, stripe: Stripe
 ) -> Iterator[Deployment]:

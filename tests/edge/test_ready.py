@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -106,6 +107,10 @@ def test_a_database_that_is_away_is_named_and_comes_back(
             assert set(failing(live)) == {"database", "migrations"}
             assert live.call("GET", "/health").status_code == 200
             admin.execute(allow.format(sql.Identifier(str(name)), sql.SQL("true")))
+        # A pool that was refused tries again after a pause of its own, longer each time.
+        until = time.monotonic() + 60
+        while failing(live) and time.monotonic() < until:
+            threading.Event().wait(0.2)
         assert failing(live) == {}
 
 

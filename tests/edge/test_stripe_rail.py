@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import logging.config
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -245,7 +246,9 @@ def test_currencies_keep_their_minor_units() -> None:
 def test_the_secret_is_in_no_message_no_repr_and_no_log(
     stripe: Stripe, caplog: pytest.LogCaptureFixture, case: str
 ) -> None:
-    """Broken build: the client's own text, which may repeat what it was sent, is passed on."""
+    """Broken builds: the client's own text, which may repeat what it was sent, is passed on; the
+    client's log is only switched off, and the HTTP server, configuring its own, switches it on."""
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
     caplog.set_level(logging.DEBUG)
     secret = "sk_test_wrong_but_secret" if case == "wrong key" else SECRET_KEY
     url = "http://127.0.0.1:9" if case == "gone" else stripe.url

@@ -12,6 +12,7 @@ Spec §17.2, decision 0017. Change colour: red.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -156,6 +157,10 @@ class SqlitePlace:
         return str(kept)
 
 
+_LEAVING_SECONDS: Final = 3.0
+_LOOK_AGAIN_SECONDS: Final = 0.1
+
+
 class PostgresPlace:
     """A database of a server."""
 
@@ -169,9 +174,14 @@ class PostgresPlace:
     def __enter__(self) -> PostgresPlace:
         """Take the database; raises InUse."""
         self._connection = connect(self._url)
-        if self._value("presence_alone") is not True:
-            self._connection.close()
-            raise InUse
+        # Whoever has just gone may still be there for the server: a session ends a moment after
+        # its client, and with it its share.
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        while self._value("presence_alone") is not True:
+            if time.monotonic() >= deadline:
+                self._connection.close()
+                raise InUse
+            time.sleep(_LOOK_AGAIN_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
