@@ -42,8 +42,8 @@ _CODE: Final = re.compile(r"[a-z0-9_]{1,64}")
 #: Stripe has read the request and not done it. 409 (in use) and 429 (later) are not among them.
 _REFUSED_STATUS: Final = frozenset({400, 402, 404})
 
-# The client logs requests and what Stripe answered, which may repeat the key it was shown. Filtered,
-# not disabled: whoever configures logging later (the HTTP server does) enables all loggers again.
+# The client logs requests and what Stripe answered, which may repeat the key it was shown. It is
+# filtered, not disabled: whoever configures logging later (the HTTP server) enables all loggers.
 logging.getLogger("stripe").addFilter(lambda _record: False)
 # It would also tell Stripe how long the last request took, with every next one.
 stripe.enable_telemetry = False
