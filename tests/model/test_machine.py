@@ -398,7 +398,6 @@ def _run(machine: type[Machine], examples: int) -> None:
             max_examples=examples,
             stateful_step_count=40,
             deadline=None,
-            derandomize=True,
             phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
