@@ -47,6 +47,7 @@ from settlement.service.schedule import Every, Scheduler
 from settlement.service.webhooks import Webhooks
 from settlement.signing import Ed25519FileSigner, SigningKeyError
 from settlement.store.database import MigrationRefused, open_database
+from settlement.store.lease_clock import Uptime, machine_uptime
 from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
@@ -143,8 +144,10 @@ class Services:
             self.tracer.close()
 
 
-def build(settings: Settings, clock: Clock | None = None) -> Services:
-    """Open and connect everything; nothing runs yet. `clock` stamps transactions on SQLite.
+def build(
+    settings: Settings, clock: Clock | None = None, uptime: Uptime = machine_uptime
+) -> Services:
+    """Open and connect everything; nothing runs yet. The clocks are those of `open_database`.
 
     Raises ConfigError for a signing key that cannot be used, MigrationRefused for a database that
     is not at this release.
@@ -152,7 +155,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Services:
     signer = _signer(settings)
     seal = _seal_key(settings)
     rails = choice.rails(settings)
-    db = open_database(settings.database, clock)
+    db = open_database(settings.database, clock, uptime)
     try:
         if pending := schema_state(db).pending:
             raise MigrationRefused(

@@ -58,6 +58,18 @@ def test_every_forbidden_write_is_refused_and_nothing_of_ours_is_touched(
     )
 
 
+def test_the_copy_of_a_database_that_is_being_served_is_sequenced_too(
+    live: str, tmp_path: Path
+) -> None:
+    """Catches a single step of the sequencer, whose lease a copy has from whoever serves the
+    original: the log is left without the deal, and what is tried on it meets no row.
+    """
+    with house(tmp_path, live) as services:
+        services.start()  # from now on it holds and renews that lease
+        said = proved(tmp_path, live, 0)
+    assert all(one["refused"] for one in said["attempts"])
+
+
 def test_a_guard_that_somebody_dropped_is_noticed(live: str, tmp_path: Path) -> None:
     """Catches a command that proves the release's schema instead of this database's."""
     with open_raw(live) as raw:

@@ -47,14 +47,16 @@ from settlement.core.principal import ANONYMOUS, SYSTEM
 from settlement.service.audit import run_audit
 from settlement.service.audit_base import AuditContext
 from settlement.service.checkpoint_file import CheckpointFile
+from settlement.service.effects import ASK_MAX_SECONDS
 from settlement.service.fresh import new_id
 from settlement.signing import verify_ed25519
-from tests.support.books import Books
+from tests.support.books import Books, Mistake
 from tests.support.house import Play, SteppingClock, house
 from tests.support.postgres import fresh_database
 
 if TYPE_CHECKING:
     from settlement.core.principal import Principal
+    from settlement.core.writeset import WriteSet
     from settlement.service.answers import Answer
     from settlement.wiring import Services
     from tests.support.postgres import PostgresServer
@@ -85,18 +87,20 @@ class Machine(RuleBasedStateMachine):
             self.url = self.outer.enter_context(fresh_database(self.server, label="model"))
         self.clock = None if self.server is not None else SteppingClock()
         self.books = Books()
+        self.mistakes: list[Mistake] = []
         self.inner = ExitStack()
         self._enter()
         self.people = [self.play.agent(name) for name in ("seller", "buyer", "helper")]
         self.proved = 1
         self.payments = 0
         self.paid: dict[str, tuple[str, int]] = {}  # charge -> deal and amount, once booked
-        self.taken: dict[str, Settle] = {}  # deal -> the first settle that was not refused
+        self.taken: dict[str, Settle] = {}  # deal -> the last settle that was taken
         self.mandates: list[tuple[int, str]] = []  # whose, and which
         self.left: dict[str, int] = {}  # mandate -> what is left of its reserve
         self.settled: dict[str, tuple[Settle, str]] = {}  # deal -> who settled it, and its tx
         self.drawn: dict[str, str] = {}  # deal -> the mandate whose reserve paid it
         self.turned: set[str] = set()  # deals whose way a refund, dispute or cancel may have ended
+        self.was_set = False
         self.asked = 0  # refunds and top-ups so far
         return self.play.proof(self.people[0])
 
@@ -104,8 +108,15 @@ class Machine(RuleBasedStateMachine):
         self.services: Services = self.inner.enter_context(
             house(self.directory, self.url, self.clock)
         )
-        self.services.engine.add_listener(self.books.observe)
+        self.services.engine.add_listener(self._observe)
         self.play = Play(self.services)
+
+    def _observe(self, writes: WriteSet) -> None:
+        """Keep what the auditor finds: the engine survives its listeners, and would hide it."""
+        try:
+            self.books.observe(writes)
+        except Mistake as mistake:
+            self.mistakes.append(mistake)
 
     def _try(self, operation: Any) -> Answer:
         answer = self.services.engine.execute(operation)
@@ -115,8 +126,9 @@ class Machine(RuleBasedStateMachine):
 
     def _settle(self, operation: Settle) -> None:
         answer = self._try(operation)
-        if answer.error is None:
-            self.taken.setdefault(operation.deal_id, operation)
+        # One that is taken anew follows a refused charge, and stands from then on.
+        if answer.error is None and not answer.replayed:
+            self.taken[operation.deal_id] = operation
         if answer.error is None and answer.result is not None and not answer.running:
             tx_id = answer.result["tx_id"]
             _, first = self.settled.setdefault(operation.deal_id, (operation, tx_id))
@@ -348,6 +360,13 @@ class Machine(RuleBasedStateMachine):
         assert self.clock is not None
         self.clock.advance(seconds)
 
+    @precondition(lambda self: self.clock is not None)
+    @rule(seconds=st.sampled_from([-3_600, 3_600]))
+    def somebody_sets_the_clock(self, seconds: int) -> None:
+        assert self.clock is not None
+        self.clock.set_by(seconds)
+        self.was_set = True
+
     @rule()
     def the_process_ends_and_starts(self) -> None:
         self.inner.close()
@@ -368,6 +387,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_books_are_those_of_the_auditor(self) -> None:
         if hasattr(self, "books"):
+            assert not self.mistakes, self.mistakes
             self.books.close()
 
     def teardown(self) -> None:
@@ -376,15 +396,20 @@ class Machine(RuleBasedStateMachine):
         try:
             self.play.behave()
             self.play.work()
+            if self.clock is not None:
+                self.clock.advance(ASK_MAX_SECONDS)  # by then every rail has been asked again
+                self.play.work()
             moved = Counter(
                 entry.rail_key for entry in self.play.rail.entries() if entry.state == "charged"
             )
             assert not moved or max(moved.values()) == 1, "charged twice under one key"
             report = run_audit(self.services.db, self._context())
             # 17 names deals that were paid too much, whose escrow waits for a refund; 33 names what
-            # debtors owe, for more has gone back than came in.
-            failed = [finding for finding in report.failed() if finding.number not in (17, 33)]
-            assert not failed, failed
+            # debtors owe, for more has gone back than came in; 46 compares the times of calls and
+            # keys, which says nothing once the clock they were taken from was set.
+            excused = (17, 33, 46) if self.was_set else (17, 33)
+            failed = [finding for finding in report.failed() if finding.number not in excused]
+            assert not failed, [(one.number, one.first_bad) for one in failed]
         finally:
             self.inner.close()
             self.outer.close()

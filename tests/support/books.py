@@ -59,6 +59,10 @@ def no_fractions(value: Any, where: str) -> None:
         expect(value is None or isinstance(value, (str, int)), f"{where} holds {value!r}")
 
 
+def _unnumbered(one: str, other: str) -> bool:
+    return one.rsplit(":", 1)[0] == other.rsplit(":", 1)[0]
+
+
 class Books:
     """Everything seen so far, and what follows from it."""
 
@@ -224,10 +228,10 @@ class Books:
             expect(self.obligations.get(key) is None, f"{key} has one effect")
             self.obligations[key] = "open"
             self.effects[effect.effect_id] = key
-            once = not key.startswith("refund:")  # refunds are as many as are asked for
-            rivals = [
-                k for k in self.obligations if once and k.rsplit(":", 1)[0] == key.rsplit(":", 1)[0]
-            ] or [key]
+            # Charges and payouts end in the number of their refusals; refunds and top-ups are as
+            # many as are asked for.
+            numbered = key.startswith(("charge:", "payout:"))
+            rivals = [k for k in self.obligations if numbered and _unnumbered(k, key)] or [key]
             not_refused = [k for k in rivals if self.obligations[k] != "refused"]
             expect(not_refused == [key], f"{key} follows proven refusals only")
         for change in writes.effects_changed:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from settlement.core.clock import Clock
 
+
 PROOF_DATA = {"preview_url": "https://example.org/preview"}
 NOW = "2026-01-01T00:00:00.000000Z"
 
@@ -55,15 +56,24 @@ class SteppingClock:
     """A clock that moves a millisecond with every look, and further when told to."""
 
     def __init__(self, start: str = NOW) -> None:
-        self._now_us = parse_time(start)
+        self._now_us = self._start_us = parse_time(start)
 
     def now_us(self) -> int:
         """The time, which then moves on."""
         self._now_us += 1_000
         return self._now_us
 
+    def uptime(self) -> tuple[str, int]:
+        """The machine's: as old as the time that has passed on this clock."""
+        return "stepping", self._now_us - self._start_us
+
+    def set_by(self, seconds: int) -> None:
+        """Somebody sets the clock: what is stamped is off by that, what waits waits as long."""
+        self._now_us += seconds * 1_000_000
+        self._start_us += seconds * 1_000_000
+
     def advance(self, seconds: int) -> None:
-        """Let time pass."""
+        """Let time pass, for what is stamped and for what waits."""
         self._now_us += seconds * 1_000_000
 
 
@@ -84,7 +94,10 @@ def house(
     db = open_database(database)
     db.migrate()
     db.close()
-    services = build(load(env), clock)
+    if isinstance(clock, SteppingClock):
+        services = build(load(env), clock, clock.uptime)
+    else:
+        services = build(load(env), clock)
     try:
         yield services
     finally:

@@ -104,10 +104,11 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainHead:
-    """Where the next event of a chain goes: its version and the hash it must name."""
+    """Where the next event of a chain goes: its version, the hash it must name, the last time."""
 
     version: int = 0
     head_hash: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +194,7 @@ class State:
                 self.events[event.event_id] = event
             if event.deal_id in self.chains:
                 self.chains[event.deal_id] = ChainHead(
-                    version=event.version + 1, head_hash=event.hash
+                    version=event.version + 1, head_hash=event.hash, at=event.timestamp
                 )
         if writes.volumes:
             self._apply_volumes(writes)

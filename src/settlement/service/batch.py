@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from settlement.core.canonical import k_bytes, sha256_hex
-from settlement.core.clock import window_start
 from settlement.core.errors import (
     AlreadyDecided,
     IdempotencyMismatch,
@@ -28,7 +27,6 @@ from settlement.core.errors import (
     Retry,
     SettlementError,
 )
-from settlement.core.ids import SequenceIds
 from settlement.core.operation import Context
 from settlement.core.rows import Claim, DealState
 from settlement.core.state import Footprint, State, merge_needs
@@ -47,6 +45,7 @@ from settlement.service.answers import (
 )
 from settlement.service.jobs import carrying
 from settlement.service.limiting import Counts, keys_of
+from settlement.service.moments import Moments
 from settlement.store.loading import load_claims, load_footprint, load_needs
 from settlement.store.pauses import Pauses, Switch, read_pauses
 
@@ -127,9 +126,9 @@ class _Batch:
     state: State = field(default_factory=State)
     claims: dict[ClaimKey, Claim] = field(default_factory=dict)
     writes: WriteSet = field(default_factory=WriteSet)
-    needs: list[Needs] = field(default_factory=list)
+    needs: dict[int, Needs] = field(default_factory=dict)
     pauses: Pauses | None = None
-    ctx: Context = field(init=False)
+    moments: Moments = field(init=False)
     #: Tickets that are answered without a decision, by identity.
     settled: dict[int, Answer] = field(default_factory=dict)
     counts: Counts = field(init=False)
@@ -139,14 +138,11 @@ class _Batch:
 
     def __post_init__(self) -> None:
         self.counts = Counts(self.tx)
-        now_us = self.tx.now_us
-        self.ctx = Context(
-            now=self.tx.now,
-            now_us=now_us,
-            window_start=window_start(now_us),
-            ids=SequenceIds(unix_us=now_us, seed=self.entropy()),
-            rules=self.rules,
-        )
+        self.moments = Moments(self.tx, self.rules, self.entropy)
+
+    def _context(self, ticket: Ticket) -> Context:
+        needs = self.needs.get(id(ticket))
+        return self.moments.of(self.state, ticket.op.footprint(), needs)
 
     # --- load ------------------------------------------------------------------------------------
 
@@ -162,7 +158,7 @@ class _Batch:
             if answer is not None:
                 self.settled[id(ticket)] = answer
         if self.needs:
-            load_needs(self.tx, merge_needs(self.needs), self.state)
+            load_needs(self.tx, merge_needs(self.needs.values()), self.state)
 
     def _limits(self, tickets: Sequence[Ticket]) -> Iterator[LimitKey]:
         """The rows these calls may be counted in; marks who may turn out to be a replay."""
@@ -193,7 +189,7 @@ class _Batch:
             stopped = self.pauses.stops(*switches)
             if stopped is not None:
                 raise Paused(switch=stopped)
-        self.needs.append(ticket.op.needs(self.state, self.ctx))
+        self.needs[id(ticket)] = ticket.op.needs(self.state, self._context(ticket))
 
     def _switches(self, ticket: Ticket) -> tuple[str, ...]:
         operation = ticket.call.operation
@@ -307,7 +303,7 @@ class _Batch:
         """A claim row of this call; an alias holds no outcome but points to the derived claim."""
         args = self._args(ticket)
         text = k_bytes(args).decode()
-        derived = ticket.derived
+        derived, now = ticket.derived, self._context(ticket).now
         return Claim(
             scope=key[0],
             operation=key[1],
@@ -323,8 +319,8 @@ class _Batch:
             outcome=outcome,
             target_scope=derived[0] if alias and derived is not None else None,
             target_key=derived[2] if alias and derived is not None else None,
-            first_seen=self.ctx.now,
-            finished_at=None if running else self.ctx.now,
+            first_seen=now,
+            finished_at=None if running else now,
         )
 
     def _key_digest(self, ticket: Ticket, key: ClaimKey) -> str:
@@ -342,7 +338,7 @@ class _Batch:
     def _decide(self, ticket: Ticket) -> Answer:
         """Run the decision, make its writes visible to the next ones, take its claims."""
         self._count(ticket, again=False)
-        decision: Decision = ticket.op.decide(self.state, self.ctx)
+        decision: Decision = ticket.op.decide(self.state, self._context(ticket))
         rows = list(self._rows_of(ticket, decision))
         # ---- point of no return: construction only
         if ticket.trace:

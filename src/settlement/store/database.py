@@ -15,6 +15,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+from settlement.store.lease_clock import Uptime, machine_uptime
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -131,17 +133,19 @@ class SystemClock:
         return time.time_ns() // 1000
 
 
-def open_database(url: str, clock: Clock | None = None) -> Database:
+def open_database(
+    url: str, clock: Clock | None = None, uptime: Uptime = machine_uptime
+) -> Database:
     """Open `sqlite:///path` or `postgresql://...`; raises ValueError for any other URL.
 
-    `clock` stamps transactions on SQLite. On PostgreSQL the database's own clock does, since its
-    clients are many machines whose clocks differ.
+    On SQLite `clock` stamps transactions and `uptime` ages leases. On PostgreSQL the database's own
+    clock does both, since its clients are many machines whose clocks differ.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         from settlement.store.sqlite import SqliteDatabase
 
-        return SqliteDatabase(rest[1:], clock or SystemClock())
+        return SqliteDatabase(rest[1:], clock or SystemClock(), uptime)
     if scheme in ("postgresql", "postgres"):
         from settlement.store.postgres import PostgresDatabase
 

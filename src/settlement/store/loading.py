@@ -176,7 +176,7 @@ def _chains(tx: Tx, ids: Sequence[str], state: State) -> None:
         state.chains[deal_id] = (
             ChainHead()
             if row is None
-            else ChainHead(version=row["version"] + 1, head_hash=row["hash"])
+            else ChainHead(version=row["version"] + 1, head_hash=row["hash"], at=row["timestamp"])
         )
 
 

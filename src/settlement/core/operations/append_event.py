@@ -160,7 +160,7 @@ class AppendEvent:
 
     def _head(self, state: State, deal: Deal | None) -> ChainHead:
         if deal is not None:
-            return ChainHead(version=deal.version, head_hash=deal.head_hash)
+            return ChainHead(version=deal.version, head_hash=deal.head_hash, at=deal.updated_at)
         return state.chains[self._text("deal_id")]
 
     def _submitted(self, payload: Mapping[str, Json], ctx: Context) -> Submitted:

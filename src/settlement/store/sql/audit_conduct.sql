@@ -4,16 +4,16 @@
 SELECT tx_id, deal_id, booked_at FROM ledger_tx
 WHERE tx_id > :tx_id ORDER BY tx_id LIMIT :limit;
 
--- name: audit_booked_back_page
--- Steps back along one deal. Few: only what waited for a deal that another transaction held.
+-- name: audit_booked_back
+-- Steps back along one deal. There are none: a decision is never before its deal's last.
 WITH step AS (
   SELECT x.deal_id, e.version, x.tx_id, x.booked_at,
     lag(x.booked_at) OVER (PARTITION BY x.deal_id ORDER BY e.version) AS before_at
   FROM ledger_tx AS x JOIN event AS e ON e.event_id = x.event_id
 )
-SELECT deal_id, version, tx_id, booked_at, before_at FROM step
-WHERE booked_at < before_at AND (deal_id, version) > (:deal_id, :version)
-ORDER BY deal_id, version LIMIT :limit;
+SELECT deal_id, version, tx_id, booked_at, before_at,
+  'it was booked before what came before it in its deal' AS why
+FROM step WHERE booked_at < before_at ORDER BY deal_id, version LIMIT 1;
 
 -- name: audit_fence_stray
 -- A fence is epoch * 2^40 + a counter of its name. A restore voids every lease in a new epoch.

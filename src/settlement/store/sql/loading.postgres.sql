@@ -51,9 +51,10 @@ SELECT * FROM agent WHERE name = ANY(:names::text[]) ORDER BY name, agent_id;
 SELECT * FROM acceptance WHERE acceptance_id = ANY(:ids::text[]);
 
 -- name: event_heads
-SELECT k.deal_id, e.version, e.hash FROM unnest(:ids::text[]) AS k (deal_id)
+SELECT k.deal_id, e.version, e.hash, e.timestamp FROM unnest(:ids::text[]) AS k (deal_id)
 CROSS JOIN LATERAL (
-  SELECT version, hash FROM event WHERE deal_id = k.deal_id ORDER BY version DESC LIMIT 1) AS e;
+  SELECT version, hash, timestamp FROM event
+  WHERE deal_id = k.deal_id ORDER BY version DESC LIMIT 1) AS e;
 
 -- name: event_by_ids
 SELECT * FROM event WHERE event_id = ANY(:ids::text[]);

@@ -41,7 +41,7 @@ SELECT * FROM agent WHERE name IN (SELECT value FROM json_each(:names)) ORDER BY
 SELECT * FROM acceptance WHERE acceptance_id IN (SELECT value FROM json_each(:ids));
 
 -- name: event_heads
-SELECT e.deal_id, e.version, e.hash FROM json_each(:ids) AS k CROSS JOIN event AS e
+SELECT e.deal_id, e.version, e.hash, e.timestamp FROM json_each(:ids) AS k CROSS JOIN event AS e
   ON e.deal_id = k.value AND e.version = (SELECT max(version) FROM event WHERE deal_id = k.value);
 
 -- name: event_by_ids
