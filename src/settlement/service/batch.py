@@ -27,7 +27,6 @@ from settlement.core.errors import (
     Retry,
     SettlementError,
 )
-from settlement.core.operation import Context
 from settlement.core.rows import Claim, DealState
 from settlement.core.state import Footprint, State, merge_needs
 from settlement.core.writeset import WriteSet
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from settlement.core.limits import Standing
-    from settlement.core.operation import Decision, Rules
+    from settlement.core.operation import Context, Decision, Rules
     from settlement.core.state import Needs
     from settlement.service.tickets import Ticket
     from settlement.store.database import Tx
