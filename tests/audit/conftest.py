@@ -21,6 +21,7 @@ from settlement.service.audit_base import AuditContext
 from settlement.service.audit_runs import record_run
 from settlement.service.balances import Balances
 from settlement.service.checkpoint_file import CheckpointFile
+from settlement.service.rail_statements import import_lists
 from settlement.signing import verify_ed25519
 from settlement.store.database import open_database
 from tests.support.house import Play, SteppingClock, house
@@ -179,6 +180,7 @@ def play_history(directory: Path, url: str, clock: SteppingClock | None) -> Hist
         deals["new"] = play.proof(by.helper)
         play.work()
         Balances(services.db, 9).step()
+        assert all(one.clean for one in import_lists(services.db, services.rails))
         record_run(services.db, run_audit(services.db), "auditor")
         services.sequencer.ensure_covered(deals["new"]["deal_id"])
         context = known_outside(services)

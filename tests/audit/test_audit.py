@@ -10,7 +10,7 @@ import pytest
 from settlement.service.audit import CHECKS, Status
 from settlement.service.replay import replay_deal
 from settlement.store.database import open_database
-from tests.audit import plants, plants_conduct, plants_exchange
+from tests.audit import plants, plants_conduct, plants_exchange, plants_lines
 from tests.audit.conftest import plant_sqlite
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from tests.audit.conftest import History
     from tests.audit.plants import Plant
 
-PLANTS = (*plants.PLANTS, *plants_conduct.CONDUCT, *plants_exchange.PLANTS)
+PLANTS = (*plants.PLANTS, *plants_conduct.CONDUCT, *plants_exchange.PLANTS, *plants_lines.PLANTS)
 #: Checks whose part of the system does not exist yet, or which nothing here can feed.
-WITHOUT_DATA = {32, 36, 44}
+WITHOUT_DATA = {36, 44}
 #: Clean histories have no expiring holds; a planted one does.
 ONLY_PLANTED = {14}
 

@@ -31,6 +31,8 @@ APPEND_ONLY = {
     "feed_release": "epoch",
     "statement": "tree_size",
     "balance_checkpoint": "tree_size",
+    "rail_statement": "ends_at",
+    "rail_line": "amount_minor",
 }
 
 
@@ -51,6 +53,14 @@ def history(books: Books) -> None:
     books.raw.run([sql(statement, hash=HEX, now=NOW)])
     point = "INSERT INTO balance_checkpoint SELECT 1, ref, asset, 0, 0 FROM account LIMIT 1"
     books.raw.run([sql(point)])
+    said = (
+        "INSERT INTO rail_statement VALUES ('rst_h', 'x', 'file', '2026', '2027', 1, :hash, :now)"
+    )
+    line = (
+        "INSERT INTO rail_line VALUES"
+        " ('x', 'l1', 'rst_h', 'charge', 'USD/2', 1, 'ch_1', NULL, NULL)"
+    )
+    books.raw.run([sql(said, hash=HEX, now=NOW), sql(line)])
     books.raw.run([sql("INSERT INTO feed_release VALUES ('e', :now, '{}', '{}')", now=NOW)])
     books.raw.run([insert("receipt", make.receipt("rcpt_h", "deal_h"))])
 

@@ -34,6 +34,7 @@ from settlement.cli.recover import recover
 from settlement.cli.serve import serve, worker
 from settlement.cli.settings import settings
 from settlement.cli.statement import statement
+from settlement.cli.statement_import import statement_import
 from settlement.cli.vectors import vectors
 from settlement.cli.verify import verify
 
@@ -52,6 +53,7 @@ _GROUPS = {
         "pause",
         "resume",
         "ledger",
+        "statement-import",
     ],
     "Admit": ["agents", "keys"],
     "Recover": ["backup", "recover", "reconcile", "accept-gap"],
@@ -77,6 +79,7 @@ for _command in (
     prove_mover,
     export,
     statement,
+    statement_import,
     vectors,
     doctor,
     settings,

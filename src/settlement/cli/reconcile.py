@@ -27,12 +27,14 @@ from settlement.cli.output import (
     settings_from_environment,
 )
 from settlement.cli.pause import operator_name
+from settlement.cli.statement_import import show_import
 from settlement.core.errors import BehindCheckpoint, CheckpointDiverged
 from settlement.edge.rails import choice
 from settlement.edge.rails.simulated import SimulatedRail
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.service.log import LogSettings, Sequencer
 from settlement.service.log_steps import look_at_log
+from settlement.service.rail_statements import import_lists
 from settlement.service.reconcile import reconcile as ask_rails
 from settlement.service.recovery import record_gap
 from settlement.service.recovery import release_deliveries as release
@@ -53,11 +55,19 @@ _operator = click.option(
 @click.option(
     "--release-deliveries", is_flag=True, help="Let webhooks go out again, if all was answered."
 )
+@click.option(
+    "--statements", is_flag=True, help="Also take in what rails' own lists say, for the audit."
+)
 @_operator
 @database_option
 @json_option
 def reconcile(
-    *, release_deliveries: bool, operator: str | None, database: str | None, as_json: bool
+    *,
+    release_deliveries: bool,
+    statements: bool,
+    operator: str | None,
+    database: str | None,
+    as_json: bool,
 ) -> int:
     """After a restore: ask each rail about every open effect, then let work go on."""
     settings = settings_from_environment(database=database)
@@ -67,15 +77,19 @@ def reconcile(
         with opened(settings, must_exist=True, migrated=True) as db:
             report = ask_rails(db, rails, by)
             released = release_deliveries and report.complete and release(db, by)
+            taken_in = import_lists(db, rails) if statements else []
     finally:
         for rail in rails.values():
             if isinstance(rail, SimulatedRail):
                 rail.close()
     if as_json:
-        emit({**report.document(), "deliveries_released": released})
+        said = {"statements": [one.document() for one in taken_in]} if statements else {}
+        emit({**report.document(), "deliveries_released": released, **said})
     else:
         _show(report, released=released)
-    return EXIT_OK if report.complete else EXIT_NO
+        for one in taken_in:
+            show_import(one)
+    return EXIT_OK if report.complete and all(one.clean for one in taken_in) else EXIT_NO
 
 
 def _show(report: Report, *, released: bool) -> None:

@@ -54,6 +54,7 @@ class RailRecord:
     rail_ref: str | None
     obligation_key: str | None  # as it was sent
     deal_id: str | None
+    occurred_at: str | None = None  # by the rail's clock, where it keeps times
 
 
 class RailSilent(Exception):

@@ -25,6 +25,7 @@ from settlement.service import (
     audit_deals,
     audit_exchange,
     audit_ledger,
+    audit_lines,
     audit_runs,
     balances,
     statements,
@@ -44,6 +45,7 @@ CHECKS: Final[tuple[Check, ...]] = tuple(
     sorted(
         (
             *audit_ledger.CHECKS,
+            *audit_lines.CHECKS,
             *audit_deals.CHECKS,
             *audit_claims.CHECKS,
             *audit_chain.CHECKS,

@@ -16,7 +16,7 @@ from settlement.core.canonical import load_json
 from settlement.core.clock import SECOND_US, time_text
 from settlement.core.errors import CanonicalForm
 from settlement.core.hashes import LegFacts, tx_hash
-from settlement.service.audit_base import Check, by_query, not_yet
+from settlement.service.audit_base import Check, by_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -213,7 +213,6 @@ CHECKS: Final = (
         run=by_query("audit_escrow_terminal"),
         needs="account",
     ),
-    not_yet(32, "clearing and transit match statement lines", "there are no rail statements yet"),
     Check(
         number=33,
         title="what is owed is covered by the rails",

@@ -18,6 +18,8 @@ UNION ALL SELECT 'log_entry', count(*) FROM log_entry
 UNION ALL SELECT 'mandate', count(*) FROM mandate
 UNION ALL SELECT 'outbox', count(*) FROM outbox
 UNION ALL SELECT 'payout', count(*) FROM payout
+UNION ALL SELECT 'rail_line', count(*) FROM rail_line
+UNION ALL SELECT 'rail_statement', count(*) FROM rail_statement
 UNION ALL SELECT 'receipt', count(*) FROM receipt
 UNION ALL SELECT 'settlement', count(*) FROM settlement
 UNION ALL SELECT 'statement', count(*) FROM statement

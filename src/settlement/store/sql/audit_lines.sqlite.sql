@@ -1,0 +1,10 @@
+-- SQLite has no arrays: the lists arrive as JSON text.
+
+-- name: audit_lines_of
+SELECT line_id, kind, asset, amount_minor, rail_ref FROM rail_line
+WHERE rail = :rail AND rail_ref IN (SELECT value FROM json_each(:refs))
+ORDER BY line_id;
+
+-- name: audit_answers_of
+SELECT deal_id, rail, kind, rail_ref, created_at FROM effect
+WHERE deal_id IN (SELECT value FROM json_each(:deals)) AND state = 'confirmed';
