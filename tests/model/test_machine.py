@@ -78,8 +78,9 @@ class Machine(RuleBasedStateMachine):
     server: ClassVar[PostgresServer | None] = None
     deals = Bundle("deals")
 
-    @initialize(target=deals)
-    def open(self) -> Any:
+    @initialize(target=deals, reached=st.sampled_from([0, 1, 1, 2]))
+    def open(self, reached: int) -> Any:
+        """A house and its first deal: quoted, settled, or paid out; else few lives get that far."""
         self.directory = Path(tempfile.mkdtemp(prefix="settlement-model-"))
         self.outer = ExitStack()
         self.url = f"sqlite:///{self.directory}/model.db"
@@ -102,7 +103,17 @@ class Machine(RuleBasedStateMachine):
         self.turned: set[str] = set()  # deals whose way a refund, dispute or cancel may have ended
         self.was_set = False
         self.asked = 0  # refunds and top-ups so far
-        return self.play.proof(self.people[0])
+        deal = self.play.proof(self.people[0])
+        if reached:
+            self.play.go(deal, self.people[1])
+            operation = Settle(principal=self.people[0], deal_id=deal["deal_id"])
+            self._settle(operation)
+            self.play.work()
+            self._settle(operation)
+        if reached == 2:
+            self.pay_out(deal=deal, who=0)
+            self.play.work()
+        return deal
 
     def _enter(self) -> None:
         self.services: Services = self.inner.enter_context(
@@ -260,9 +271,17 @@ class Machine(RuleBasedStateMachine):
 
     # --- money that goes back, and comes --------------------------------------------------------
 
-    @rule(deal=deals, by=st.sampled_from([0, 0, 3, 1]), amount=st.sampled_from([None, 30, 2_000]))
-    def refund(self, deal: Deal, by: int, amount: int | None) -> None:
+    @precondition(lambda self: self.settled or self.paid)
+    @rule(
+        at=st.integers(0, 9),
+        by=st.sampled_from([0, 0, 0, 3, 3, 1]),
+        amount=st.sampled_from([None, 30, 2_000]),
+    )
+    def refund(self, at: int, by: int, amount: int | None) -> None:
         self.asked += 1
+        funded = [*dict.fromkeys([*self.settled, *(one for one, _ in self.paid.values())])]
+        deal = {"deal_id": funded[at % len(funded)]}
+        owed_before = self._owed_to_us()
         answer = self._try(
             Refund(
                 principal=SYSTEM if by == 3 else self.people[by],
@@ -273,7 +292,13 @@ class Machine(RuleBasedStateMachine):
         )
         if answer.result is not None:
             assert by != 1, "buyers refund nothing"
+            assert by == 3 or self._owed_to_us() == owed_before, "sellers give back their own"
             self._turn(deal, [answer.result])
+
+    def _owed_to_us(self) -> int:
+        return -sum(
+            minor for ref, minor in self.books.posted.items() if ref.startswith("receivable:")
+        )
 
     @rule(deal=deals, by=st.sampled_from([0, 1]))
     def dispute(self, deal: Deal, by: int) -> None:
@@ -433,7 +458,8 @@ def _run(machine: type[Machine], examples: int) -> None:
 def test_no_order_of_events_breaks_the_books(kind: str, request: pytest.FixtureRequest) -> None:
     """Catches a second settlement, a charge sent twice, an overdraft, a claim lost at a restart.
 
-    Tried with a look-up that ignores derived claims: what was answered is not answered again.
+    Tried with a look-up that ignores derived claims, a wrong running volume, and decisions
+    stamped by the clock alone.
     """
     server = request.getfixturevalue("postgres_server") if kind == "postgres" else None
     _run(type("Run", (Machine,), {"server": server}), 25 if kind == "sqlite" else 8)
