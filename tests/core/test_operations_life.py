@@ -16,6 +16,7 @@ from settlement.core.operations import (
     Split,
 )
 from settlement.core.principal import SYSTEM
+from settlement.core.proof_rows import PACKS_BYTES_MAX, PACKS_MAX
 from settlement.core.rows import DealState, EffectKind, EffectState
 from tests.support.world import (
     BUYER,
@@ -31,6 +32,7 @@ from tests.support.world import (
     agent,
     key_of,
     new_world,
+    refuses,
 )
 
 if TYPE_CHECKING:
@@ -244,8 +246,28 @@ class TestProofPack:
         old = world.deals["deal_1"]
         world.pack(deal_id="deal_1", quote_id="quote_" + "8" * 32, price_minor=5000)
         assert world.deals["deal_1"].quote_digest != old.quote_digest
-        assert world.proofs["deal_1"] == 2
+        assert world.proofs["deal_1"].n == 2
         assert world.go(quote_id="quote_" + "8" * 32)["amount_minor"] == 5000
+
+    def test_a_deal_takes_so_many_packs_and_no_more(self) -> None:
+        """Catches packs without end, which every public export of the deal holds in memory."""
+        world = new_world()
+        for _ in range(PACKS_MAX):
+            world.pack(deal_id="deal_1")
+        again: dict[str, Any] = {"deal_id": "deal_1"}
+        refuses(world, "packs_spent", lambda: world.pack(**again))
+        stranger: dict[str, Any] = {"principal": key_of(STRANGER), "agent_username": STRANGER}
+        refuses(world, "party_mismatch", lambda: world.pack(**again, **stranger))
+        assert world.pack("deal_2")["status"] == "proof_ready"
+
+    def test_a_deals_packs_weigh_so_much_and_no_more(self) -> None:
+        """Catches a limit of number only, or of characters where bytes are kept."""
+        world = new_world()
+        half = json.dumps({"photo": "é" * (PACKS_BYTES_MAX // 4)}, ensure_ascii=False)
+        world.pack("deal_1", proof_data_text=half)
+        refuses(world, "packs_spent", lambda: world.pack("deal_1", proof_data_text=half))
+        world.pack("deal_1", proof_data_text=half[: len(half) - 40])
+        assert world.proofs["deal_1"].n == 2
 
     def test_parents_are_kept_and_bound_to_the_chain(self) -> None:
         world = new_world()

@@ -10,6 +10,7 @@ import base64
 import copy
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import aigentsy_verify
@@ -25,10 +26,15 @@ from settlement.core.errors import (
     StoreCorrupt,
 )
 from settlement.core.merkle import event_leaf
-from settlement.service.bundles import Bundles
+from settlement.core.proof_rows import PACKS_MAX, ProofTotals
+from settlement.core.rows import Proof
+from settlement.core.state import Needs, State
+from settlement.core.writeset import WriteSet
+from settlement.service.bundles import MAKING_MAX, Bundles
 from settlement.service.log import LogSettings, Sequencer
 from settlement.signing import verify_ed25519
 from settlement.store.database import open_database
+from settlement.store.loading import load_needs
 from tests.support.logs import (
     MemorySigner,
     add_to_deal,
@@ -393,3 +399,106 @@ def test_a_posted_bundle_is_checked_under_our_key(db: Database, bundles: Bundles
     assert foreign.verify_posted_bundle(bundle)["verified"] is False
     assert bundles.verify_posted_bundle({})["verified"] is False
     assert sha256_hex("") != bundle["bundle_hash"]
+
+
+class Watched:
+    """A database that remembers which statements reads made, and how many read at once."""
+
+    def __init__(self, db: Database, most: int = 100) -> None:
+        self.db, self.most = db, most
+        self.named: list[str] = []
+        self.inside = self.peak = 0
+        self.lock, self.more = threading.Lock(), threading.Event()
+
+    def read(self, fn: Any) -> Any:
+        with self.lock:
+            self.inside += 1
+            self.peak = max(self.peak, self.inside)
+            if self.inside > self.most:
+                self.more.set()
+        if self.most < 100:
+            self.more.wait(0.3)
+        try:
+            return self.db.read(lambda tx: fn(WatchedTx(tx, self.named)))
+        finally:
+            with self.lock:
+                self.inside -= 1
+
+
+class WatchedTx:
+    """The transaction, with the names of its statements written down."""
+
+    def __init__(self, tx: Any, named: list[str]) -> None:
+        self._tx, self._named = tx, named
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._tx, name)
+        if name not in {"one", "all", "maybe"}:
+            return found
+
+        def noted(statement: str, *given: Any, **more: Any) -> Any:
+            self._named.append(statement)
+            return found(statement, *given, **more)
+
+        return noted
+
+
+def proof(n: int, proof_data: str, attachment_url: str | None = None) -> Proof:
+    return Proof(
+        deal_id=DEAL,
+        n=n,
+        proof_type="ad_mock",
+        proof_hash="a" * 64,
+        proof_data=proof_data,
+        attachment_url=attachment_url,
+        parent_proof_ids="[]",
+        agent="agent_1",
+        created_at="2026-01-01T00:00:00.000000Z",
+    )
+
+
+def test_the_proofs_of_a_deal_are_weighed_in_bytes_up_to_the_limit(db: Database) -> None:
+    """Catches characters for bytes, an address left out, and a count over all that is there."""
+    make_deal(db, DEAL)
+
+    def totals() -> ProofTotals:
+        state = State()
+        db.read(lambda tx: load_needs(tx, Needs(proofs=(DEAL,)), state))
+        return state.proofs[DEAL]
+
+    before = totals()
+    assert before.n == 1, "the deal is made with one"
+    rows = [proof(1, '{"a":"é"}'), proof(2, "{}", "https://é.example")]
+    db.transaction(lambda tx: tx.write(WriteSet(proofs=rows)))
+    assert totals() == before.plus(rows[0]).plus(rows[1])
+    assert totals().size_bytes - before.size_bytes == 10 + 2 + 18 + 2 * len("[]")
+    more = [proof(n, "{}") for n in range(3, PACKS_MAX + 5)]
+    db.transaction(lambda tx: tx.write(WriteSet(proofs=more)))
+    assert totals().n == PACKS_MAX
+
+
+def watched(db: Database, most: int = 100) -> tuple[Watched, Bundles]:
+    signer, seen = MemorySigner(), Watched(db, most)
+    sequencer = Sequencer(db, signer, LogSettings(head_interval_us=0))
+    return seen, Bundles(seen, sequencer, signer)  # type: ignore[arg-type]  # reads only
+
+
+def test_a_deals_verification_counts_its_proofs_and_reads_none(db: Database) -> None:
+    """Catches a public route that loads every proof of a deal to say how many there are."""
+    make_deal(db, DEAL)
+    db.transaction(lambda tx: tx.write(WriteSet(proofs=[proof(1, '{"a":"b"}')])))
+    seen, bundles = watched(db)
+    assert bundles.verify_deal(DEAL)["proof_count"] == 2
+    assert "bundle_proof_count" in seen.named
+    assert "bundle_proofs" not in seen.named
+    assert len(bundles.export_bundle(DEAL)["proofs"]) == 2
+
+
+def test_only_so_many_bundles_are_made_at_once(db: Database) -> None:
+    """Catches as many bundles in memory as there are threads for exports."""
+    make_deal(db, DEAL)
+    seen, bundles = watched(db, MAKING_MAX)
+    with ThreadPoolExecutor(3 * MAKING_MAX) as pool:
+        made = list(pool.map(bundles.export_bundle, [DEAL] * 3 * MAKING_MAX))
+    assert len(made) == 3 * MAKING_MAX
+    assert 0 < seen.peak <= MAKING_MAX

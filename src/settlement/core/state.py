@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from settlement.core.accounts import apply_transfers
+from settlement.core.proof_rows import ProofTotals
 from settlement.core.state_money import apply_money
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class State:
     )
     settlements: Loaded[str, SettlementView | None] = field(default_factory=Loaded)
     parties: Loaded[str, frozenset[tuple[str, str]]] = field(default_factory=Loaded)
-    proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
+    proofs: Loaded[str, ProofTotals] = field(default_factory=Loaded)  # so far
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
     scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
     refunds: Loaded[str, tuple[Refund, ...]] = field(default_factory=Loaded)  # by deal
@@ -207,7 +208,7 @@ class State:
                 settlement=settlement, payees=payees
             )
         for proof in writes.proofs:
-            self.proofs[proof.deal_id] = proof.n + 1
+            self.proofs[proof.deal_id] = self.proofs.get(proof.deal_id, ProofTotals()).plus(proof)
         self._apply_exchange(writes)
 
     def _apply_rows(self, writes: WriteSet) -> None:

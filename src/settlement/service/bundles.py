@@ -12,9 +12,10 @@ Spec §8, contract §2.8, §4. Change colour: red.
 from __future__ import annotations
 
 import base64
+import threading
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from settlement.core import merkle
 from settlement.core.bundle import BundleParts, build_bundle, inclusion_document
@@ -29,7 +30,7 @@ from settlement.core.errors import (
 from settlement.service.log import WAIT_SECONDS_MAX, clock_ms
 from settlement.signing import verify_ed25519
 from settlement.store import log as log_rows
-from settlement.store.bundles import DealHead, find_deal_head, load_proofs
+from settlement.store.bundles import DealHead, count_proofs, find_deal_head, load_proofs
 from settlement.store.events import load_chain
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from settlement.store.database import Database, Tx
 
 Document: TypeAlias = "dict[str, Any]"
+
+#: Bundles in the making at once. One of the largest takes tens of MiB while it is made, and more
+#: threads than this wait for the log at times and then all go on together.
+MAKING_MAX: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class Bundles:
         self._db = db
         self._sequencer = sequencer
         self._signer = signer
+        self._making = threading.BoundedSemaphore(MAKING_MAX)
 
     def export_bundle(self, deal_id: str, timeout_seconds: int = WAIT_SECONDS_MAX) -> Document:
         """The deal's proof bundle, anchored at its latest event.
@@ -67,9 +73,11 @@ class Bundles:
         """
         deadline_ms = clock_ms() + min(timeout_seconds, WAIT_SECONDS_MAX) * 1000
         while True:
-            parts = self._db.read(lambda tx: _read_parts(tx, deal_id))
-            if parts.head is not None:
-                return {"key_directory": {}, **_build(parts)}
+            with self._making:
+                parts = self._db.read(lambda tx: _read_parts(tx, deal_id))
+                if parts.head is not None:
+                    return {"key_directory": {}, **_build(parts)}
+            del parts  # it may be large, and the log may need seconds
             # Not covered yet, or an event was added between the wait and the snapshot.
             self._sequencer.cover_by(deal_id, deadline_ms)
 
@@ -253,7 +261,7 @@ def _verify_stored(tx: Tx, deal_id: str) -> Document:
         "verified": not errors,
         "chain_integrity": chain_integrity,
         "event_count": len(events),
-        "proof_count": len(load_proofs(tx, deal_id)),
+        "proof_count": count_proofs(tx, deal_id),
         "errors": errors,
         "chain_hash": events[-1].hash if events else "",
         "merkle_root": anchor.head.root_hash if anchor else "",

@@ -32,6 +32,11 @@ def find_deal_head(tx: Tx, deal_id: str) -> DealHead | None:
     return DealHead(**row) if row else None
 
 
+def count_proofs(tx: Tx, deal_id: str) -> int:
+    """How many proofs the deal has; none of them is read."""
+    return int(tx.one("bundle_proof_count", deal_id=deal_id)["n"])
+
+
 def load_proofs(tx: Tx, deal_id: str) -> list[Proof]:
     """The deal's proofs, oldest first."""
     return [Proof(**row) for row in tx.all("bundle_proofs", deal_id=deal_id)]

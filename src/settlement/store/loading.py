@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from settlement.core.acceptance_rows import Acceptance
 from settlement.core.api_keys import ApiKey
 from settlement.core.mandate_rows import Mandate
+from settlement.core.proof_rows import PACKS_MAX, ProofTotals
 from settlement.core.reputation import score_hundredths
 from settlement.core.rows import (
     Account,
@@ -280,8 +281,9 @@ def _deal_parts(tx: Tx, needs: Needs, state: State) -> None:
         for deal_id in needs.parties:
             state.parties[deal_id] = frozenset(parties[deal_id])
     if needs.proofs:
-        counts = {
-            row["deal_id"]: row["n"] for row in tx.all("proof_counts", ids=list(needs.proofs))
+        rows = tx.all("proof_totals", ids=list(needs.proofs), most=PACKS_MAX)
+        totals = {
+            row["deal_id"]: ProofTotals(n=row["n"], size_bytes=row["size_bytes"]) for row in rows
         }
         for deal_id in needs.proofs:
-            state.proofs[deal_id] = counts.get(deal_id, 0)
+            state.proofs[deal_id] = totals.get(deal_id, ProofTotals())

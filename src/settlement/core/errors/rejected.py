@@ -32,6 +32,23 @@ class ProofRequired(Rejected):
 
 
 @leaf
+class PacksSpent(Rejected):
+    code = "packs_spent"
+    retry = Retry.NEVER
+    title = "The deal has all the proof packs it can take"
+    message = (
+        "Deal {deal_id} has {packs} proof packs of {size_bytes} bytes; with this one it would have"
+        " more than {packs_max}, or more than {bytes_max} bytes."
+    )
+    advice = "Make a new deal, or keep large data elsewhere and name its address and hash here."
+    deal_id: str
+    packs: int
+    size_bytes: int
+    packs_max: int
+    bytes_max: int
+
+
+@leaf
 class GoRequired(Rejected):
     code = "go_required"
     title = "Approval comes first"

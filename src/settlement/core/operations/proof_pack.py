@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from settlement.core.canonical import sha256_hex
 from settlement.core.clock import DAY_US, time_text
 from settlement.core.deal import check_transition
-from settlement.core.errors import AwardRequired, PartyMismatch
+from settlement.core.errors import AwardRequired, PacksSpent, PartyMismatch
 from settlement.core.events import Actor
 from settlement.core.hashes import ScopeTerms, proof_digest, scope_digest, scope_lock_hash
 from settlement.core.ids import AgentId, DealId, check_hash, check_name, check_slug
@@ -34,6 +34,7 @@ from settlement.core.operations._common import (
     shown_seller,
 )
 from settlement.core.policy import read_policy
+from settlement.core.proof_rows import PACKS_BYTES_MAX, PACKS_MAX, texts_bytes
 from settlement.core.rows import DealState, Proof
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from settlement.core.canonical import Json
     from settlement.core.principal import Principal
+    from settlement.core.proof_rows import ProofTotals
     from settlement.core.rows import Deal
 
 
@@ -129,6 +131,7 @@ class ProofPack:
             if deal.intent_id is not None and not deal.price_minor:
                 # Else a pack at any price could take the deal before its bids are opened.
                 raise AwardRequired(deal_id=deal.deal_id, intent_id=deal.intent_id)
+            self._check_room(deal, state.proofs[deal.deal_id])
         # 12 amount
         price_minor = self._price(deal, ctx)
 
@@ -150,7 +153,7 @@ class ProofPack:
         )
         written = replace(quoted, version=chain.version, head_hash=chain.head_hash)
         (writes.deals_changed if deal is not None else writes.deals_new).append(written)
-        writes.proofs.append(self._proof(state.proofs[written.deal_id], written, ctx))
+        writes.proofs.append(self._proof(state.proofs[written.deal_id].n, written, ctx))
         add_party(writes, written.deal_id, written.seller_id, SELLER)
         return Decision(result=self._result(written), writes=writes)
 
@@ -192,6 +195,19 @@ class ProofPack:
         if awarded and deal.seller_id is None and self.agent_username != deal.seller_label:
             # An award to a name that is no agent is that name's, and nobody else's.
             raise PartyMismatch(deal_id=deal.deal_id)
+
+    def _check_room(self, deal: Deal, so_far: ProofTotals) -> None:
+        """A deal's packs have an end, for whoever exports the deal has all of them in memory."""
+        texts = (self.proof_data_text, json.dumps(list(self.parent_proof_ids)), self.attachment_url)
+        size_bytes = so_far.size_bytes + texts_bytes(*texts)
+        if so_far.n >= PACKS_MAX or size_bytes > PACKS_BYTES_MAX:
+            raise PacksSpent(
+                deal_id=deal.deal_id,
+                packs=so_far.n,
+                size_bytes=so_far.size_bytes,
+                packs_max=PACKS_MAX,
+                bytes_max=PACKS_BYTES_MAX,
+            )
 
     def _price(self, deal: Deal | None, ctx: Context) -> int:
         """Winning bid, else the price named, else the configured one, else the default."""

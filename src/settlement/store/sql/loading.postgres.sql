@@ -100,8 +100,10 @@ SELECT * FROM settlement_payee WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_i
 -- name: party_by_deals
 SELECT * FROM party WHERE deal_id = ANY(:ids::text[]) ORDER BY deal_id, agent_id, role;
 
--- name: proof_counts
-SELECT deal_id, max(n) + 1 AS n FROM proof WHERE deal_id = ANY(:ids::text[]) GROUP BY deal_id;
+-- name: proof_totals
+SELECT deal_id, count(*) AS n, sum(octet_length(proof_data) + octet_length(parent_proof_ids)
+  + coalesce(octet_length(attachment_url), 0))::bigint AS size_bytes
+FROM proof WHERE deal_id = ANY(:ids::text[]) AND n < :most GROUP BY deal_id;
 
 -- name: intent_by_ids
 SELECT i.*, (SELECT max(b.n) + 1 FROM bid AS b WHERE b.intent_id = i.intent_id) AS bid_count

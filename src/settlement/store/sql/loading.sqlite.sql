@@ -89,9 +89,11 @@ ORDER BY deal_id, position;
 SELECT * FROM party WHERE deal_id IN (SELECT value FROM json_each(:ids))
 ORDER BY deal_id, agent_id, role;
 
--- name: proof_counts
-SELECT deal_id, max(n) + 1 AS n FROM proof
-WHERE deal_id IN (SELECT value FROM json_each(:ids)) GROUP BY deal_id;
+-- name: proof_totals
+SELECT deal_id, count(*) AS n, sum(length(CAST(proof_data AS BLOB))
+  + length(CAST(parent_proof_ids AS BLOB))
+  + coalesce(length(CAST(attachment_url AS BLOB)), 0)) AS size_bytes
+FROM proof WHERE deal_id IN (SELECT value FROM json_each(:ids)) AND n < :most GROUP BY deal_id;
 
 -- name: intent_by_ids
 SELECT i.*, (SELECT max(b.n) + 1 FROM bid AS b WHERE b.intent_id = i.intent_id) AS bid_count
