@@ -326,12 +326,13 @@ def test_a_bad_row_is_named_and_nothing_of_its_file_is_taken_in(
     assert site.finding().status.value == "skipped"
 
 
+@pytest.mark.parametrize("page", [1, 500])
 def test_a_contradiction_in_a_file_stops_the_file(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """Catches an import that keeps the pages before the contradiction, and one that compares only
-    with what was there before the file."""
-    monkeypatch.setattr(rail_statements, "PAGE", 1)
+    with what was there before the file, or before the page."""
+    monkeypatch.setattr(rail_statements, "PAGE", page)
     site.told(site.approved(), "ch_1")
     twice = f"l1,charge,USD/2,101.00,ch_1,{NOON}"
     found = site.file(GOOD, twice, period=ALWAYS)
