@@ -156,10 +156,11 @@ def _payer(op: Settle, deal: Deal, role: str) -> str | None:
     """Whose balance may pay: the calling buyer's, or that of the buyer whose own key approved.
 
     A name or a quote is no consent, nor is the approval of a mere name meant for who claims it.
+    Nor has who approved one payment of the gross agreed to a second, whatever became of the first.
     """
     if role == BUYER:
         return own_key(op.principal)
-    if role == SELLER and deal.seller_id is None:
+    if deal.funding is not None or (role == SELLER and deal.seller_id is None):
         return None
     by_own_key = deal.approval_authority == "key" and deal.approved_by == deal.buyer_id
     return deal.buyer_id if by_own_key else None
