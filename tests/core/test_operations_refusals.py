@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from settlement.core import errors
-from settlement.core.operations import (
-    RecordCharge,
-    RecordPayout,
-    Refund,
-    RequestPayout,
-    Split,
-)
+from settlement.core.operations import RecordCharge, RecordPayout, Refund, RequestPayout, Split
 from settlement.core.principal import SYSTEM
 from tests.support.world import (
     BUYER,
