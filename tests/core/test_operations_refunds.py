@@ -290,3 +290,21 @@ def test_there_is_nothing_to_refund_elsewhere(state: str) -> None:
     world = settled()
     world.deal_in(state)
     refuses(world, "illegal_transition", lambda: refund(world))
+
+
+def test_who_has_paid_once_is_not_made_to_pay_twice() -> None:
+    """Catches a seller who gives a cent of the payment back, and then has the whole gross taken
+    from the buyer's balance as well.
+    """
+    world = new_world()
+    world.fund(BUYER, 20_000)
+    world.pack(price_minor=10_000)
+    world.go()
+    world.pay(amount_minor=10_000)
+    refund(world, 1)
+    for principal in (key_of(SELLER), OPERATOR):
+        again = partial(world.settle, principal=principal, provider="balance")
+        refuses(world, "payment_not_authorized", again)
+    before = world.books.available(f"entity:{BUYER}")
+    world.settle(principal=key_of(BUYER), provider="balance")
+    assert world.books.available(f"entity:{BUYER}") == before - 10_000, "of its own will it may"
