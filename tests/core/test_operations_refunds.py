@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from settlement.core.operations import (
     Settle,
     Split,
 )
+from settlement.core.operations.refund import REFUNDS_MAX
 from settlement.core.principal import SYSTEM
 from tests.support.world import (
     BUYER,
@@ -275,6 +277,31 @@ def test_only_the_seller_and_operators_refund() -> None:
         refuses(world, "party_mismatch", partial(refund, world, principal=who))
     refuses(world, "deal_not_found", lambda: refund(world, deal_id="deal_x"))
     assert refund(world, principal=OPERATOR)["state"] == "planned"
+
+
+def test_a_deal_is_refunded_in_so_many_parts_and_the_rest_at_once() -> None:
+    """Catches refunds of a cent without end, each dearer than the one before, and a limit that
+    keeps the rest of the money from going back, or binds the operator too."""
+    world = by_balance()
+    for n in range(REFUNDS_MAX):
+        refund(world, 1, key=f"k{n}")
+    refuses(world, "refunds_spent", partial(refund, world, 1, key="more"))
+    refuses(world, "over_refund", partial(refund, world, 10_001, key="too much"))
+    assert refund(world, 1, key="op", principal=OPERATOR)["state"] == "confirmed"
+    assert refund(world, key="rest")["amount_minor"] == 10_000 - REFUNDS_MAX - 1
+    assert world.deals["deal_1"].state == "refunded"
+
+
+def test_a_rail_that_refuses_the_rest_is_not_asked_for_ever() -> None:
+    """Catches a way around the limit: the rest of the money, asked for and refused without end."""
+    world = settled()
+    refund(world)
+    answer(world, REFUSED)
+    first = next(iter(world.refunds.values()))
+    for n in range(2 * REFUNDS_MAX):
+        world.refunds[f"ref_{n}"] = replace(first, refund_id=f"ref_{n}")
+    refuses(world, "refunds_spent", partial(refund, world, key="again"))
+    assert refund(world, key="op", principal=OPERATOR)["state"] == "planned"
 
 
 def test_an_operators_refund_counts_against_the_seller() -> None:

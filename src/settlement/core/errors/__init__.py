@@ -71,6 +71,7 @@ from settlement.core.errors.going_back import (
     RefundNeedsOperator,
     RefundOpen,
     RefundRefused,
+    RefundsSpent,
     TopupRefused,
 )
 from settlement.core.errors.invalid import (
@@ -244,6 +245,7 @@ __all__ = [
     "RefundNeedsOperator",
     "RefundOpen",
     "RefundRefused",
+    "RefundsSpent",
     "Rejected",
     "RejectedByBuyer",
     "RequestInProgress",
