@@ -73,6 +73,7 @@ from settlement.core.errors.going_back import (
     RefundNeedsOperator,
     RefundOpen,
     RefundRefused,
+    RefundsSpent,
     TopupRefused,
 )
 from settlement.core.errors.invalid import (
@@ -248,6 +249,7 @@ __all__ = [
     "RefundNeedsOperator",
     "RefundOpen",
     "RefundRefused",
+    "RefundsSpent",
     "Rejected",
     "RejectedByBuyer",
     "RequestInProgress",
