@@ -98,14 +98,27 @@ def audit(  # noqa: PLR0913  # one parameter per option
             if record:
                 record_run(db, report, operator_name(operator))
     if as_json:
-        emit({**report.document(), "report_hash": report_hash(report), "recorded": record})
+        next_since = report.rows["log_entry"] if record and report.clean else None
+        said = {"report_hash": report_hash(report), "recorded": record, "next_since": next_since}
+        emit({**report.document(), **said})
     else:
         _show(report, only_failed=only_failed)
+        if record:
+            _tell_next(report)
     if (
         database is None and archive is None
     ):  # of the books that are served, not of a copy somebody looks into
         _leave_verdict(settings, report)
     return EXIT_OK if report.clean else EXIT_NO
+
+
+def _tell_next(report: AuditReport) -> None:
+    """What the next run may start from: only a clean one covers what it has read."""
+    size = report.rows["log_entry"]
+    if report.clean and size:
+        console().print(f"On record. The next audit can go on with --since-head {size}.")
+    else:
+        console().print("On record. Nothing is to go on from: the next audit is a whole one.")
 
 
 def _audit(db: Database, context: AuditContext) -> AuditReport:

@@ -23,7 +23,7 @@ from rich.console import Console
 from settlement.config import ConfigError, Settings, load, unknown_settings
 from settlement.core.errors import DatabaseUnavailable, Kind, SettlementError
 from settlement.signing import SigningKeyError
-from settlement.store.database import MigrationRefused, open_database
+from settlement.store.database import DAMAGED, MigrationRefused, open_database
 from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ database_option = click.option(
 )
 DATABASE_ADVICE: Final = (
     "Check SETTLEMENT_DATABASE, and that the database runs and lets this user in."
+)
+DAMAGE_ADVICE: Final = (
+    "Stop the servers and keep the file as it is; then docs/incident_runbook.md, incident 7."
 )
 #: Columns of what is no terminal: nothing is cut or wrapped for a window that is not there.
 WIDE: Final = 1000
@@ -156,7 +159,7 @@ def _told(error: Exception) -> tuple[str, str, int]:
     """Code, sentence and exit code of a refusal."""
     match error:
         case DatabaseUnavailable():
-            sentence = f"{database_silence(error)} {DATABASE_ADVICE}"
+            sentence = f"{database_silence(error)} {database_advice(error)}"
             return error.code, sentence, EXIT_BY_KIND[error.kind]
         case SettlementError():
             said = _BY_HAND.get(error.code)
@@ -173,6 +176,11 @@ def _told(error: Exception) -> tuple[str, str, int]:
 def database_silence(error: DatabaseUnavailable) -> str:
     """The sentence for a command: with the driver's own words, without advice on requests."""
     return f"The database did not answer ({_POOL.said or error.reason})."
+
+
+def database_advice(error: DatabaseUnavailable) -> str:
+    """What to do next."""
+    return DAMAGE_ADVICE if error.reason.startswith(DAMAGED) else DATABASE_ADVICE
 
 
 class _PoolWords(logging.Handler):

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from settlement.store.database import MigrationRefused, StatementFailed
+from settlement.core.errors import DatabaseUnavailable
+from settlement.store.database import DAMAGED, MigrationRefused, StatementFailed
 from settlement.store.lease_clock import wall_text
 from settlement.store.migrate import migrations_of
 from settlement.store.pauses import read_pauses
@@ -78,6 +79,19 @@ def probe(db: Database) -> int:
         return tx.now_us
 
     return db.transaction(write)
+
+
+def damage(db: Database) -> str | None:
+    """What SQLite finds when it reads its whole file; None when it is sound, and for PostgreSQL."""
+    if db.kind != "sqlite":
+        return None
+    try:
+        said = str(db.read(lambda tx: tx.one("operator_quick_check"))["said"])
+    except DatabaseUnavailable as error:
+        if not error.reason.startswith(DAMAGED):
+            raise
+        return error.reason
+    return None if said == "ok" else f"{DAMAGED}: {said.splitlines()[0].rstrip('.')}"
 
 
 def last_head_time(db: Database) -> str | None:
