@@ -43,8 +43,9 @@ _SYNCS: Final = 9
 #: No disk syncs faster; what does keeps the data in memory or in a cache that a power cut empties.
 _SYNC_MIN_NS: Final = 20_000
 _DAY_US: Final = 86_400_000_000
-_BACKUP_MAX_US: Final = 26 * _DAY_US // 24
-_AUDIT_MAX_US: Final = 2 * _DAY_US
+#: As the alerts of deploy/prometheus have it.
+_BACKUP_MAX_US: Final = 2 * _DAY_US // 24
+_AUDIT_MAX_US: Final = _DAY_US // 2
 _CONNECT_SECONDS: Final = 3
 
 

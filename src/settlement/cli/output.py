@@ -23,7 +23,7 @@ from rich.console import Console
 from settlement.config import ConfigError, Settings, load, unknown_settings
 from settlement.core.errors import DatabaseUnavailable, Kind, SettlementError
 from settlement.signing import SigningKeyError
-from settlement.store.database import MigrationRefused, open_database
+from settlement.store.database import MigrationRefused, NotAllowed, open_database
 from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
@@ -58,10 +58,22 @@ database_option = click.option(
 DATABASE_ADVICE: Final = (
     "Check SETTLEMENT_DATABASE, and that the database runs and lets this user in."
 )
+RIGHTS_ADVICE: Final = (
+    "If the owner of the tables is meant to do this: --database postgresql://OWNER@..."
+    " If this role lacks its rights, as after a migration or a restore into an empty database:"
+    " run deploy/postgres/roles.sql as the owner."
+)
 #: Columns of what is no terminal: nothing is cut or wrapped for a window that is not there.
 WIDE: Final = 1000
 #: What a command may end with that is no fault of ours.
-REFUSALS: Final = (SettlementError, ConfigError, SigningKeyError, MigrationRefused, OSError)
+REFUSALS: Final = (
+    SettlementError,
+    ConfigError,
+    SigningKeyError,
+    MigrationRefused,
+    NotAllowed,
+    OSError,
+)
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
@@ -152,6 +164,9 @@ def _told(error: Exception) -> tuple[str, str, int]:
             return error.code, error.detail, EXIT_BY_KIND[error.kind]
         case MigrationRefused():
             return "migration_refused", f"{error}.", EXIT_NO
+        case NotAllowed():
+            sentence = f"The database refuses this to its role ({error}). {RIGHTS_ADVICE}"
+            return "role_lacks_rights", sentence, EXIT_BY_KIND[Kind.FORBIDDEN]
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return "system_error", f"{where}{error.strerror or error}.", EXIT_NO
