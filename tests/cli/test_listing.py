@@ -41,8 +41,11 @@ def test_a_payout_that_waits_for_a_pause_says_so_in_every_list(
     deal = play.proof(seller)
     play.go(deal, buyer)
     play.settle(deal, seller)
-    (effect,) = listed(tmp_path, sqlite_url, "effects")["effects"]
+    (effect,) = listed(tmp_path, sqlite_url, "effects", "--open")["effects"]
     assert effect["waiting_for"] == "a worker that sends it"
+    raw_sql(sqlite_url, "UPDATE effect SET state = 'sent'")
+    assert len(listed(tmp_path, sqlite_url, "effects", "--open")["effects"]) == 1
+    raw_sql(sqlite_url, "UPDATE effect SET state = 'planned'")
     play.work()
     play.payout(deal, seller)
     pauses.change(
@@ -90,3 +93,27 @@ def test_a_dead_job_is_requeued_with_a_reason(play: Play, tmp_path: Path, sqlite
     assert listed(tmp_path, sqlite_url, *again)["changed"] is False
     (job,) = listed(tmp_path, sqlite_url, "jobs")["jobs"]
     assert (job["status"], job["last_error"]) == ("queued", "requeued by ops: rail is back")
+
+
+def test_effects_are_found_by_deal_and_by_agent(
+    play: Play, tmp_path: Path, sqlite_url: str
+) -> None:
+    """Broken build: what was done with a stolen key drowns in everybody's effects, or its top-ups,
+    which have no deal, are left out."""
+    seller, buyer, other = play.agent("seller"), play.agent("buyer"), play.agent("other")
+    deal = play.proof(seller)
+    play.go(deal, buyer)
+    play.settle(deal, seller)
+    play.work()
+    play.topup(other, 500)
+
+    def found(*only: str) -> list[tuple[str, str]]:
+        rows = listed(tmp_path, sqlite_url, "effects", *only)["effects"]
+        return [(row["kind"], row["deal_id"][:4]) for row in rows]
+
+    assert len(found()) == 2
+    assert found("--deal", deal["deal_id"]) == [("charge", "deal")]
+    assert found("--agent", str(seller.agent_id)) == [("charge", "deal")]
+    assert found("--agent", str(buyer.agent_id)) == [("charge", "deal")]
+    assert found("--agent", str(other.agent_id)) == [("charge", "sys_")]
+    assert found("--agent", str(seller.agent_id), "--open") == []

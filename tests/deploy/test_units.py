@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import rich_click as click
 
 from settlement.cli import app
 from settlement.config import ConfigError, Mode, load, unknown_settings
@@ -48,7 +49,8 @@ def test_every_command_of_a_unit_is_one_of_ours_with_options_it_has() -> None:
     for unit in UNITS:
         for line in re.findall(rf"^Exec\w+={COMMAND} (.+)$", unit.read_text("utf-8"), re.MULTILINE):
             name, *options = line.split()
-            command = app.commands[name]
+            command = app.get_command(click.Context(app), name)
+            assert command is not None, name
             known = {
                 text for param in command.params for text in (*param.opts, *param.secondary_opts)
             }
@@ -119,6 +121,6 @@ def test_the_image_starts_a_command_that_exists() -> None:
     text = (ROOT / "deploy" / "container" / "Containerfile").read_text("utf-8")
     found = re.search(r'^CMD \["(\w+)"\]$', text, re.MULTILINE)
     assert found is not None
-    assert found[1] in app.commands
+    assert found[1] in app.list_commands(click.Context(app))
     for path in re.findall(r"^COPY (?!--from)(.+) \./?\S*$", text, re.MULTILINE):
         assert all((ROOT / part).exists() for part in path.split()), path

@@ -242,11 +242,13 @@ def backlog(scene: Scene) -> None:
 
 
 def key_in_public(scene: Scene) -> None:
-    """6: the seller's only key is known to somebody else, who uses it."""
+    """6: the seller's only key is known to somebody else, who makes another with it."""
     assert scene.seller is not None
     key = scene.site.post("/protocol/keys/validate", {}, scene.seller.headers)
+    made = scene.site.post("/protocol/keys", {"name": "the thief's"}, scene.seller.headers)
     scene.names["KEY_ID"] = key["key_id"]
     scene.names["OLD_KEY"] = scene.seller.api_key
+    scene.names["THIEFS_ID"], scene.names["THIEFS_KEY"] = made["key_id"], made["api_key"]
 
 
 def database_lost(scene: Scene) -> None:

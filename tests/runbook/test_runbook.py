@@ -127,11 +127,14 @@ def told(scene: Scene) -> None:
 
 
 def test_6_a_stolen_key_opens_nothing_more(scene: Scene) -> None:
-    """Catches a page after which the old key still works, or its owner has none."""
+    """Catches a page after which the old key still works, or another that was made with it, or
+    whose owner has none."""
     staging.key_in_public(scene)
     said = follow(scene, 6)
     made = [text for line, text in said.items() if "keys create" in line]
     assert "a2a_" in made[0]
+    assert scene.names["THIEFS_ID"] in said['settlement deal "sys_$AGENT"']
+    scene.run(Command('printf %s "$THIEFS_KEY" | settlement keys validate', codes=(1,)))
     assert_proven(scene)
 
 

@@ -27,6 +27,7 @@ from settlement.cli.output import (
 from settlement.cli.pause import operator_name
 from settlement.core.api_keys import FIRST_SCOPES, SCOPES
 from settlement.service import agents as service
+from settlement.service import destinations
 from settlement.service.agents import Verdict
 from settlement.service.register import Profile, new_registration
 
@@ -41,9 +42,12 @@ _DOCS = {
 }
 
 
+_DESTINATION = ("destination_id", "rail", "address", "status", "created_at")
+
+
 @click.group()
 def agents() -> None:
-    """Make, list, suspend and approve agents."""
+    """Make, list, suspend and approve agents, and see where their payouts go."""
 
 
 @agents.command("list")
@@ -92,6 +96,24 @@ def create(
         return
     console().print(f"{result['agent_id']} is registered.")
     show_once(made.api_key)
+
+
+@agents.command("destinations")
+@click.argument("agent_id")
+@database_option
+@json_option
+def destinations_(*, agent_id: str, database: str | None, as_json: bool) -> None:
+    """List where an agent's payouts may go, oldest first; addresses are masked."""
+    with opened(settings_from_environment(database=database), must_exist=True, migrated=True) as db:
+        service.check_agent(db, agent_id)
+        page = destinations.listed(db, agent_id)
+    if as_json:
+        emit({"ok": True, **page})
+        return
+    table = Table(*_DESTINATION)
+    for one in page["destinations"]:
+        table.add_row(*(escape(str(one[name])) for name in _DESTINATION))
+    console().print(table if page["destinations"] else "Nothing.")
 
 
 def _verdict(verdict: Verdict) -> Callable[..., None]:

@@ -26,6 +26,7 @@ from settlement.cli.output import (
     settings_from_environment,
 )
 from settlement.core.money import Asset, format_exact
+from settlement.service.chain_report import chain_report, is_system_chain
 from settlement.service.deal_report import deal_report
 from settlement.service.replay import CLEAN, replay_deal
 
@@ -38,12 +39,30 @@ if TYPE_CHECKING:
 @database_option
 @json_option
 def deal(*, deal_id: str, database: str | None, as_json: bool) -> None:
-    """Show all of one deal: events, money, what was asked of rails, and what it waits for."""
+    """Show all of one deal: events, money, what was asked of rails, and what it waits for.
+
+    Of a chain of the service itself, such as sys_AGENT, its events and what each says.
+    """
     with opened(settings_from_environment(database=database), must_exist=True, migrated=True) as db:
-        report = deal_report(db, deal_id)
+        is_chain = is_system_chain(deal_id)
+        report = chain_report(db, deal_id) if is_chain else deal_report(db, deal_id)
     if as_json:
         emit({"ok": True, **report})
-        return
+    elif is_chain:
+        _show_chain(report)
+    else:
+        _show_deal(report)
+
+
+def _show_chain(report: dict[str, Any]) -> None:
+    rows = [
+        {**one, "says": ", ".join(f"{name}={said}" for name, said in one["payload"].items())}
+        for one in report["events"]
+    ]
+    _table(rows, ("version", "event_type", "actor_id", "timestamp", "log_index", "says"))
+
+
+def _show_deal(report: dict[str, Any]) -> None:
     out = console()
     asset = Asset.parse(report["asset"])
     for name in ("status", "seller", "buyer", "acceptance"):

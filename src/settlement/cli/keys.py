@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -34,6 +35,7 @@ from settlement.core.api_keys import ADMIN, GRACE_SECONDS, GRACE_SECONDS_MAX, SC
 from settlement.core.operation import Rules
 from settlement.core.principal import Principal, PrincipalKind
 from settlement.service import api_keys
+from settlement.service.agents import check_agent
 from settlement.service.engine import Engine
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ def keys() -> None:
 def list_(*, agent_id: str, limit: int, database: str | None, as_json: bool) -> None:
     """List an agent's keys, newest first."""
     with opened(settings_from_environment(database=database), must_exist=True, migrated=True) as db:
+        check_agent(db, agent_id)
         page = api_keys.keys_page(db, agent_id, limit=limit)
     if as_json:
         emit({"ok": True, **page})
@@ -151,21 +154,40 @@ def rotate(
 
 
 @keys.command()
-@click.argument("key_id")
+@click.argument("key_id", required=False)
+@click.option("--all", "every", is_flag=True, help="All keys of --agent, also what they have made.")
+@click.option("--agent", "agent_id", default=None, help="Whose keys, with --all.")
 @click.option("--reason", required=True, help="Why; stays on record.")
 @operator_option
 @database_option
 @json_option
-def revoke(
-    *, key_id: str, reason: str, by: str | None, database: str | None, as_json: bool
+def revoke(  # noqa: PLR0913  # one parameter per option
+    *,
+    key_id: str | None,
+    every: bool,
+    agent_id: str | None,
+    reason: str,
+    by: str | None,
+    database: str | None,
+    as_json: bool,
 ) -> None:
-    """End a key at once, in its grace too."""
+    """End a key at once, in its grace too; or, with --all, every key of an agent."""
+    if every != (agent_id is not None) or every == (key_id is not None):
+        raise click.UsageError("name a KEY_ID, or say --all --agent AGENT")
     with opened(settings_from_environment(database=database), must_exist=True, migrated=True) as db:
-        record = perform(db, api_keys.new_revocation(db, by_hand(by), key_id, reason))
+        if agent_id is not None:
+            run = partial(perform, db)
+            ended = api_keys.revoke_all(db, by_hand(by), agent_id, reason, run)
+        else:
+            assert key_id is not None, "said above"
+            ended = [perform(db, api_keys.new_revocation(db, by_hand(by), key_id, reason))]
     if as_json:
-        emit({"ok": True, **record})
+        emit({"ok": True, "keys": ended} if every else {"ok": True, **ended[0]})
         return
-    console().print(f"{key_id} is revoked since {record['revoked_at']}.")
+    for record in ended:
+        console().print(f"{record['key_id']} is revoked since {record['revoked_at']}.")
+    if every:
+        console().print(f"No key of {agent_id} counts any more.")
 
 
 @keys.command()

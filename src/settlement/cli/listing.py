@@ -28,7 +28,10 @@ from settlement.cli.output import (
 )
 from settlement.cli.pause import operator_name
 from settlement.core.clock import SECOND_US, parse_time
+from settlement.core.errors import JobNotFound, MessageNotFound
 from settlement.core.money import Asset, format_exact
+from settlement.service.agents import check_agent
+from settlement.service.chain_report import check_chain
 from settlement.service.jobs import JobQueue
 from settlement.service.outbox import Outbox
 from settlement.store import operator
@@ -36,6 +39,7 @@ from settlement.store import operator
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from settlement.store.database import Database
     from settlement.store.operator import Listed
 
 _EFFECT_STATES = ("planned", "sent", "unknown", "confirmed", "refused")
@@ -48,13 +52,30 @@ _limit = click.option(
 
 @click.command()
 @click.option("--state", type=click.Choice(_EFFECT_STATES), default=None, help="Only these.")
+@click.option("--open", "only_open", is_flag=True, help="Without an outcome: all but the last two.")
+@click.option("--deal", "deal_id", default="", help="Of this deal.")
+@click.option("--agent", "agent_id", default="", help="Of deals it is a party of or acted in.")
 @_limit
 @database_option
 @json_option
-def effects(*, state: str | None, limit: int, database: str | None, as_json: bool) -> None:
+def effects(  # noqa: PLR0913  # one parameter per option
+    *,
+    state: str | None,
+    only_open: bool,
+    deal_id: str,
+    agent_id: str,
+    limit: int,
+    database: str | None,
+    as_json: bool,
+) -> None:
     """List what was asked of rails, newest first."""
-    with opened(settings_from_environment(database=database), must_exist=True) as db:
-        listed = operator.effects(db, state or "", limit)
+    if only_open and state is not None:
+        raise click.UsageError("--open names the states already; give it or --state")
+    wanted = "open" if only_open else state or ""
+    settings = settings_from_environment(database=database)
+    with opened(settings, must_exist=True, migrated=True) as db:
+        _check_named(db, deal_id, agent_id)
+        listed = operator.effects(db, wanted, limit, deal_id=deal_id, agent_id=agent_id)
     rows = told(listed, _effect_waits)
     for row in rows:
         row["next_look_at"] = _time(listed, row.pop("job_run_at_us"))
@@ -64,6 +85,14 @@ def effects(*, state: str | None, limit: int, database: str | None, as_json: boo
     for row in rows:
         row["amount"] = format_exact(row["amount_minor"], Asset.parse(row["asset"]))
     show(rows, ("effect_id", "kind", "amount", "state", "age_seconds", "waiting_for", "refusal"))
+
+
+def _check_named(db: Database, deal_id: str, agent_id: str) -> None:
+    """A name that is wrong must not read as "nothing": raise DealNotFound or AgentNotFound."""
+    if deal_id:
+        check_chain(db, deal_id)
+    if agent_id:
+        check_agent(db, agent_id)
 
 
 @click.group(invoke_without_command=True)
@@ -112,7 +141,7 @@ def requeue(
         before = queue.get(job_id)
         after = queue.requeue(job_id, reason, operator_name(by))
     if before is None or after is None:
-        raise click.UsageError(f"there is no job {job_id}")
+        raise JobNotFound(job_id=job_id)
     changed = before.status != after.status
     if as_json:
         emit({"ok": True, "job_id": job_id, "status": after.status, "changed": changed})
@@ -166,7 +195,7 @@ def release(*, seq: int, reason: str, by: str | None, database: str | None, as_j
     with opened(settings, must_exist=True, migrated=True) as db:
         done = Outbox(db).release(seq, reason, operator_name(by))
     if done is None:
-        raise click.UsageError(f"there is no message {seq}")
+        raise MessageNotFound(message_id=str(seq))
     if as_json:
         emit({"ok": done.event_is_there, "seq": seq, "released": done.released})
     elif done.released:

@@ -75,6 +75,16 @@ REFUSALS: Final = (
     OSError,
 )
 
+#: What callers are told of their own things and of endpoints, for whoever may see everything.
+_BY_HAND: Final[Mapping[str, str]] = {
+    "deal_not_found": "There is no deal or chain {deal_id}.",
+    "key_not_found": "There is no API key {key_id}."
+    " `settlement keys list --agent AGENT` lists an agent's.",
+    "already_rotated": "API key {key_id} was rotated already, and a key has one successor."
+    " Rotate that: `settlement keys list --agent AGENT --json` shows it, by its rotated_from.",
+    "key_not_active": "API key {key_id} is {status}. `settlement keys create` makes a new one.",
+}
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
 )
@@ -161,7 +171,9 @@ def _told(error: Exception) -> tuple[str, str, int]:
             sentence = f"{database_silence(error)} {DATABASE_ADVICE}"
             return error.code, sentence, EXIT_BY_KIND[error.kind]
         case SettlementError():
-            return error.code, error.detail, EXIT_BY_KIND[error.kind]
+            said = _BY_HAND.get(error.code)
+            sentence = error.detail if said is None else said.format(**error.members())
+            return error.code, sentence, EXIT_BY_KIND[error.kind]
         case MigrationRefused():
             return "migration_refused", f"{error}.", EXIT_NO
         case NotAllowed():

@@ -32,7 +32,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "webhooks": "webhooks of the agent",
     KEYS: "API keys of the agent",
     "go": "GO, auto GO, accepting and rejecting, disputes, mandates",
-    "settle": "settle, refund, cancel",
+    "settle": "settle, refund, cancel, top-up",
     "payout": "payouts and their destinations",
     "audit": "replay, ledger, revenue audit, attribution",
     "feed:premium": "the premium econ feed",

@@ -99,6 +99,12 @@ def decide(db: Database, agent_id: str, verdict: Verdict, *, reason: str, operat
     raise AssertionError("the last try answers")
 
 
+def check_agent(db: Database, agent_id: str) -> None:
+    """Raise AgentNotFound unless there is such an agent."""
+    if db.read(lambda tx: rows.find_agent(tx, agent_id)) is None:
+        raise AgentNotFound(agent_id=agent_id)
+
+
 def _record(tx: Tx, agent_id: str, event_type: str, *, reason: str, operator: str) -> None:
     """Append the event, as every event is appended: by a batch, here in our own transaction."""
     event = AppendEvent(

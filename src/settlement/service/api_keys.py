@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from settlement.core.api_keys import (
     ADMIN,
@@ -22,6 +22,7 @@ from settlement.core.api_keys import (
     SCOPES,
     ApiKey,
     KeyStatus,
+    counts,
     record_of,
     scopes_text,
 )
@@ -44,17 +45,19 @@ from settlement.core.keys import (
     same_digest,
 )
 from settlement.core.operations.api_keys import CreateKey, RevokeKey, RotateKey
+from settlement.service.agents import check_agent
 from settlement.service.callers import KnownKey, find_keys
 from settlement.service.fresh import new_id
 from settlement.store import api_keys as rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from settlement.core.principal import Principal
     from settlement.store.database import Database, Tx
 
 _Op = TypeVar("_Op")
+Runner: TypeAlias = "Callable[[RevokeKey], dict[str, Any]]"
 NAME_CHARS_MAX: Final = 200
 REASON_CHARS_MAX: Final = 500
 PAGE_MAX: Final = 200
@@ -147,6 +150,38 @@ def new_revocation(db: Database, principal: Principal, key_id: str, reason: str 
     if owner is None or principal.is_operator:
         owner = owner_of(db, key_id)
     return RevokeKey(principal=principal, agent_id=owner, key_id=key_id, reason=reason)
+
+
+def revoke_all(
+    db: Database, principal: Principal, agent_id: str, reason: str, run: Runner
+) -> list[dict[str, Any]]:
+    """End every key of an agent that counts, each as its own step; their records, as listed.
+
+    Raises AgentNotFound. A key may make another while this goes on, so it looks again until none
+    counts: from then on nothing but an operator makes one, as a key must count to make a key.
+    """
+    check_agent(db, agent_id)
+    ended: list[dict[str, Any]] = []
+    while living := _living(db, agent_id):
+        ended += [
+            run(RevokeKey(principal=principal, agent_id=agent_id, key_id=key_id, reason=reason))
+            for key_id in living
+        ]
+    return ended
+
+
+def _living(db: Database, agent_id: str) -> list[str]:
+    """Ids of an agent's keys that count, newest first."""
+
+    def read(tx: Tx) -> list[str]:
+        found: list[str] = []
+        before = _NEWEST
+        while page := rows.agent_page(tx, agent_id, before, PAGE_MAX):
+            found += [key.key_id for key in page if counts(key, tx.now)]
+            before = page[-1].key_id
+        return found
+
+    return db.read(read)
 
 
 def owner_of(db: Database, key_id: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from settlement.core.errors import InvalidField
+from settlement.core.errors import InvalidField, MessageNotFound
 from settlement.store import inbox as rows
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ REASON_MAX: Final = 500
 
 
 def dismiss(db: Database, event_id: str, *, reason: str, operator: str) -> bool:
-    """Put a contradiction aside; False if it is none (any more). Raises InvalidField."""
+    """Put a contradiction aside; False if it is none (any more).
+
+    Raises InvalidField and MessageNotFound.
+    """
     if not reason.strip() or len(reason) > REASON_MAX or not reason.isprintable():
         raise InvalidField(
             field="reason", reason=f"must be one line of 1 to {REASON_MAX} characters"
@@ -30,7 +33,9 @@ def dismiss(db: Database, event_id: str, *, reason: str, operator: str) -> bool:
 
     def write(tx: Tx) -> bool:
         found = rows.find_message(tx, event_id)
-        if found is None or found.status != "contradiction":
+        if found is None:
+            raise MessageNotFound(message_id=event_id)
+        if found.status != "contradiction":
             return False
         note = f"dismissed by {operator}: {reason}; was: {found.note}"
         return rows.dismiss_message(tx, event_id, note)

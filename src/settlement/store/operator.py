@@ -99,9 +99,14 @@ class Listed:
         return wall_text(self.now_us, self.lease_us, lease_us)
 
 
-def effects(db: Database, state: str, limit: int) -> Listed:
-    """The latest effects, in that state or in any when it is empty."""
-    return _listed(db, "operator_effects", state, limit)
+def effects(
+    db: Database, state: str, limit: int, *, deal_id: str = "", agent_id: str = ""
+) -> Listed:
+    """The latest effects; a condition that is empty leaves none out. State `open`: no outcome yet.
+
+    `agent_id`: of deals it is a party of, and of whatever else it acted in.
+    """
+    return _listed(db, "operator_effects", state, limit, deal_id=deal_id, agent_id=agent_id)
 
 
 def jobs(db: Database, state: str, limit: int) -> Listed:
@@ -119,14 +124,19 @@ def waiting_messages(tx: Tx, deal_id: str) -> list[Row]:
     return tx.all("operator_deal_messages", deal_id=deal_id)
 
 
+def chain_tail(tx: Tx, name: str, limit: int) -> list[Row]:
+    """The latest events of a chain, newest first."""
+    return tx.all("operator_chain_tail", deal_id=name, limit=limit)
+
+
 def inbox(db: Database, state: str, limit: int) -> Listed:
     """The latest messages of rails in that state."""
     return _listed(db, "operator_inbox", state, limit)
 
 
-def _listed(db: Database, query: str, state: str, limit: int) -> Listed:
+def _listed(db: Database, query: str, state: str, limit: int, **more: str) -> Listed:
     def read(tx: Tx) -> Listed:
-        rows = tx.all(query, state=state, limit=limit)
+        rows = tx.all(query, state=state, limit=limit, **more)
         return Listed(rows=rows, now_us=tx.now_us, lease_us=tx.lease_us, paused=read_pauses(tx).on)
 
     return db.read(read)

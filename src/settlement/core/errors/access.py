@@ -165,6 +165,24 @@ class KeyNotFound(NotFound):
 
 
 @leaf
+class JobNotFound(NotFound):
+    code = "job_not_found"
+    title = "No such job"
+    message = "There is no job {job_id}."
+    advice = "`settlement jobs` lists them."
+    job_id: str
+
+
+@leaf
+class MessageNotFound(NotFound):
+    code = "message_not_found"
+    title = "No such message"
+    message = "There is no message {message_id}."
+    advice = "`settlement outbox` and `settlement inbox` list them."
+    message_id: str
+
+
+@leaf
 class HookNotFound(NotFound):
     code = "hook_not_found"
     title = "No such webhook"

@@ -6,7 +6,14 @@ SELECT e.effect_id, e.kind, e.deal_id, e.rail, e.asset, e.amount_minor, e.state,
   e.rail_ref, e.refusal, e.sent_at, e.asked_at, e.created_at, e.updated_at, j.last_error,
   j.status AS job_status, j.run_at_us AS job_run_at_us
 FROM effect AS e LEFT JOIN job AS j ON j.job_type = 'effect' AND j.dedup_key = e.effect_id
-WHERE (:state = '' OR e.state = :state)
+WHERE (:state = '' OR e.state = :state OR :state = 'open')
+  AND (:state <> 'open' OR e.state IN ('planned', 'sent', 'unknown'))
+  AND (:deal_id = '' OR e.deal_id = :deal_id)
+  -- A party, or one who acted: top-ups have chains of their own and no parties.
+  AND (:agent_id = ''
+    OR EXISTS (SELECT 1 FROM party AS p WHERE p.deal_id = e.deal_id AND p.agent_id = :agent_id)
+    OR EXISTS (SELECT 1 FROM event AS v WHERE v.deal_id = e.deal_id
+        AND :agent_id IN (v.actor_id, v.counterparty_id)))
 ORDER BY e.effect_id DESC LIMIT :limit;
 
 -- name: operator_jobs
@@ -29,6 +36,13 @@ SELECT seq, event_type, status, attempts, last_error, timestamp AS created_at
 FROM outbox
 WHERE deal_id = :deal_id AND status IN ('pending', 'parked')
 ORDER BY seq;
+
+-- The end of a chain, by its primary key.
+-- name: operator_chain_tail
+SELECT e.version, e.event_type, e.actor_id, e.timestamp, l.log_index, e.payload
+FROM event AS e LEFT JOIN log_entry AS l ON l.deal_id = e.deal_id AND l.version = e.version
+WHERE e.deal_id = :deal_id
+ORDER BY e.version DESC LIMIT :limit;
 
 -- Bodies stay where they are. By the index of what is open, where that is asked for.
 -- name: operator_inbox
