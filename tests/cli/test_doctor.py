@@ -14,6 +14,7 @@ import pytest
 
 from settlement.cli import doctor_around
 from settlement.cli.findings import OK, PROBLEM, WARNING, Finding
+from settlement.cli.serve import _Announcement
 from settlement.config import load
 from settlement.core.clock import time_text
 from settlement.edge.rails.simulated import Behaviour, SimulatedRail
@@ -21,6 +22,7 @@ from settlement.service.archive import digest_path
 from settlement.store import operator
 from settlement.store.database import SystemClock, open_database
 from settlement.store.sqlite import check_version
+from tests.cli.running import run
 from tests.support.server import free_port
 
 if TYPE_CHECKING:
@@ -192,3 +194,16 @@ def test_an_sqlite_that_is_too_old_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="too old"):
         check_version("3.51.2")
     check_version("3.51.3")
+
+
+def test_a_live_server_with_the_simulated_rail_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches real deals that are booked as paid by a rail that moves nothing, without a word."""
+    live = {"SETTLEMENT_MODE": "live", "SETTLEMENT_PUBLIC_URL": "https://settle.example"}
+    found = {one["name"]: one for one in run(tmp_path, "doctor", "--json", **live).json()["checks"]}
+    assert found["rail"]["status"] == "warning"
+    assert "nobody makes" in found["rail"]["detail"]
+    for mode, told in (("live", True), ("sandbox", False)):
+        _Announcement(load({**live, "SETTLEMENT_MODE": mode}), as_json=False)()
+        assert ("nobody makes" in capsys.readouterr().out) is told

@@ -242,6 +242,15 @@ def test_a_deployment_of_roles_starts_is_restored_by_its_owner_and_starts_again(
         roles.drop()
 
 
+def test_prove_mover_without_a_scratch_database_is_no_verdict(roles: Roles, tmp_path: Path) -> None:
+    """Catches an answer of 1, which the runbook takes for a guard that is gone."""
+    for role in ROLES:
+        ran = run(tmp_path, "prove-mover", "--json", SETTLEMENT_DATABASE=roles.url_of(role))
+        assert ran.code == 4, ran
+        assert ran.json()["error"] == "no_scratch"
+        assert "a role that may create databases" in ran.json()["detail"]
+
+
 def test_a_role_without_rights_is_told_so_and_not_to_migrate(
     roles: Roles, postgres_url: str, tmp_path: Path
 ) -> None:

@@ -152,7 +152,7 @@ def webhook_secrets(settings: Settings) -> Iterator[Finding]:
 
 def rail(settings: Settings) -> Iterator[Finding]:
     """Ask the rail something that changes nothing."""
-    if settings.rail == SIMULATED and not settings.rail_dir.exists():
+    if settings.rail == SIMULATED and settings.sandbox and not settings.rail_dir.exists():
         detail = f"{settings.rail_dir} does not exist yet"
         advice = "The first start makes it."
         yield Finding(name="rail", status=WARNING, detail=detail, advice=advice)
@@ -173,6 +173,11 @@ def rail(settings: Settings) -> Iterator[Finding]:
     except (SettlementError, OSError) as error:
         advice = "SETTLEMENT_RAIL_DIR must be readable and hold the simulated rail's book whole."
         yield Finding(name="rail", status=PROBLEM, detail=str(error), advice=advice)
+        return
+    if settings.rail == SIMULATED and not settings.sandbox:
+        detail = "live mode with the simulated rail: it books payments that nobody makes"
+        advice = "SETTLEMENT_RAIL=stripe, or SETTLEMENT_MODE=sandbox for a rehearsal."
+        yield Finding(name="rail", status=WARNING, detail=detail, advice=advice)
         return
     yield Finding(name="rail", status=OK, detail=f"{settings.rail} answers")
 

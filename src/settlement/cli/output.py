@@ -160,7 +160,7 @@ def run(app: click.Command, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except REFUSALS as error:
-        return _refusal(*_told(error), as_json=as_json)
+        return refusal(*_told(error), as_json=as_json)
     return outcome if isinstance(outcome, int) else EXIT_OK
 
 
@@ -204,7 +204,8 @@ class _PoolWords(logging.Handler):
 _POOL: Final = _PoolWords(logging.WARNING)
 
 
-def _refusal(code: str, sentence: str, exit_code: int, *, as_json: bool) -> int:
+def refusal(code: str, sentence: str, exit_code: int, *, as_json: bool) -> int:
+    """Say it, as JSON or in a sentence; the exit code."""
     if as_json:
         emit({"ok": False, "error": code, "detail": sentence})
     else:
