@@ -15,6 +15,7 @@ import pytest
 from settlement.cli import doctor_around
 from settlement.cli.findings import OK, PROBLEM, WARNING, Finding
 from settlement.cli.output import DAMAGE_ADVICE
+from settlement.cli.serve import _Announcement
 from settlement.config import load
 from settlement.core.clock import time_text
 from settlement.edge.rails.simulated import Behaviour, SimulatedRail
@@ -229,3 +230,16 @@ def test_a_damaged_file_is_found_and_leads_to_the_runbook(tmp_path: Path) -> Non
     ran = run(tmp_path, "backup", "--validate-only", "--database", settings.database)
     assert ran.code != 0
     assert "incident 7" in ran.err
+
+
+def test_a_live_server_with_the_simulated_rail_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches real deals that are booked as paid by a rail that moves nothing, without a word."""
+    live = {"SETTLEMENT_MODE": "live", "SETTLEMENT_PUBLIC_URL": "https://settle.example"}
+    found = {one["name"]: one for one in run(tmp_path, "doctor", "--json", **live).json()["checks"]}
+    assert found["rail"]["status"] == "warning"
+    assert "nobody makes" in found["rail"]["detail"]
+    for mode, told in (("live", True), ("sandbox", False)):
+        _Announcement(load({**live, "SETTLEMENT_MODE": mode}), as_json=False)()
+        assert ("nobody makes" in capsys.readouterr().out) is told

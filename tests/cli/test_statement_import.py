@@ -68,6 +68,26 @@ def test_a_bad_file_is_answered_with_its_lines_and_exit_code_1(
     assert _status(tmp_path, place) == "skipped"
 
 
+def test_a_rail_that_cannot_list_is_named_with_what_to_do(
+    tmp_path: Path, place: dict[str, str]
+) -> None:
+    """Catches a command that takes Stripe, which lists nothing here, for a rail that is idle."""
+    live = {
+        "SETTLEMENT_MODE": "live",
+        "SETTLEMENT_RAIL": "stripe",
+        "SETTLEMENT_STRIPE_SECRET_KEY": "sk_test_0123456789",
+        "SETTLEMENT_STRIPE_PUBLISHABLE_KEY": "pk_test_0123456789",
+        "SETTLEMENT_STRIPE_WEBHOOK_SECRET": "whsec_0123456789abcdef",
+    }
+    made = run(tmp_path, "statement-import", "stripe", "--json", **place, **live)
+    assert made.code == 1, made.out + made.err
+    assert made.json()["ok"] is False
+    assert made.json()["unlisted"] is True
+    assert not made.json()["kept"]
+    shown = run(tmp_path, "statement-import", "stripe", **place, **live)
+    assert "give a file" in shown.out
+
+
 def test_what_makes_no_sense_is_a_usage_error(tmp_path: Path, place: dict[str, str]) -> None:
     path = tmp_path / "export.csv"
     path.write_text(HEADER, "utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from settlement.core.operations import (
     Settle,
     Split,
 )
+from settlement.core.operations.refund import REFUNDS_MAX
 from settlement.core.principal import SYSTEM
 from tests.support.world import (
     BUYER,
@@ -277,6 +279,31 @@ def test_only_the_seller_and_operators_refund() -> None:
     assert refund(world, principal=OPERATOR)["state"] == "planned"
 
 
+def test_a_deal_is_refunded_in_so_many_parts_and_the_rest_at_once() -> None:
+    """Catches refunds of a cent without end, each dearer than the one before, and a limit that
+    keeps the rest of the money from going back, or binds the operator too."""
+    world = by_balance()
+    for n in range(REFUNDS_MAX):
+        refund(world, 1, key=f"k{n}")
+    refuses(world, "refunds_spent", partial(refund, world, 1, key="more"))
+    refuses(world, "over_refund", partial(refund, world, 10_001, key="too much"))
+    assert refund(world, 1, key="op", principal=OPERATOR)["state"] == "confirmed"
+    assert refund(world, key="rest")["amount_minor"] == 10_000 - REFUNDS_MAX - 1
+    assert world.deals["deal_1"].state == "refunded"
+
+
+def test_a_rail_that_refuses_the_rest_is_not_asked_for_ever() -> None:
+    """Catches a way around the limit: the rest of the money, asked for and refused without end."""
+    world = settled()
+    refund(world)
+    answer(world, REFUSED)
+    first = next(iter(world.refunds.values()))
+    for n in range(2 * REFUNDS_MAX):
+        world.refunds[f"ref_{n}"] = replace(first, refund_id=f"ref_{n}")
+    refuses(world, "refunds_spent", partial(refund, world, key="again"))
+    assert refund(world, key="op", principal=OPERATOR)["state"] == "planned"
+
+
 def test_an_operators_refund_counts_against_the_seller() -> None:
     world = settled()
     refund(world, 100, principal=OPERATOR)
@@ -290,3 +317,21 @@ def test_there_is_nothing_to_refund_elsewhere(state: str) -> None:
     world = settled()
     world.deal_in(state)
     refuses(world, "illegal_transition", lambda: refund(world))
+
+
+def test_who_has_paid_once_is_not_made_to_pay_twice() -> None:
+    """Catches a seller who gives a cent of the payment back, and then has the whole gross taken
+    from the buyer's balance as well.
+    """
+    world = new_world()
+    world.fund(BUYER, 20_000)
+    world.pack(price_minor=10_000)
+    world.go()
+    world.pay(amount_minor=10_000)
+    refund(world, 1)
+    for principal in (key_of(SELLER), OPERATOR):
+        again = partial(world.settle, principal=principal, provider="balance")
+        refuses(world, "payment_not_authorized", again)
+    before = world.books.available(f"entity:{BUYER}")
+    world.settle(principal=key_of(BUYER), provider="balance")
+    assert world.books.available(f"entity:{BUYER}") == before - 10_000, "of its own will it may"

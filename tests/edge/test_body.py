@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,25 @@ def test_nesting_is_bounded() -> None:
 def test_brackets_in_strings_are_not_nesting() -> None:
     text = "[{" * 1000 + '\\"' + "]]"
     assert parse_object(('{"a": "' + text + '"}').encode())
+
+
+def test_a_string_without_an_end_costs_its_length_and_not_its_square() -> None:
+    """Catches an expression that looks for the end from every quote anew: one body of 256 KiB
+    without a key then holds the whole process for minutes. Sixteen times the length may cost about
+    sixteen times as much, where the square would be 256 times.
+    """
+
+    def cost(quotes: int) -> float:
+        body = ("[]" * 33 + '"' + '\\"' * quotes).encode()
+        best = float("inf")
+        for _ in range(5):
+            begun = time.process_time()
+            with pytest.raises(JsonMalformed):
+                parse_object(body)
+            best = min(best, time.process_time() - begun)
+        return best
+
+    assert cost(64_000) < 80 * cost(4_000)
 
 
 def test_wide_is_not_deep() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from settlement.core.operations import RecordChargeback, RecordPayment
 from settlement.core.principal import SYSTEM
-from settlement.core.rail import RailRecord, RailSilent
+from settlement.core.rail import RailRecord, RailRequest, RailSilent
 from settlement.service import rail_statements
 from settlement.service.audit import run_audit
 from settlement.service.rail_statements import Imported, import_list
@@ -151,6 +151,27 @@ def test_a_line_is_unmatched_by_right_while_its_effect_is_open(site: Site) -> No
     site.play.behave()
 
 
+def test_what_was_made_past_the_books_is_named(site: Site) -> None:
+    """Catches a check that looks only from the books to the rail: a charge of a lost deal, or one
+    made at the provider's own page, would stay unseen."""
+    site.paid()
+    site.play.rail.send(
+        RailRequest(
+            kind="charge",
+            rail_key="past-us",
+            obligation_key="charge:deal_lost:0",
+            asset="USD/2",
+            amount_minor=4_200,
+            deal_id="deal_lost",
+        )
+    )
+    site.ask()
+    finding = site.finding()
+    assert finding.first_bad is not None
+    assert finding.first_bad["obligation_key"] == "charge:deal_lost:0"
+    assert finding.first_bad["amount_minor"] == 4_200
+
+
 class OtherMoney:
     """A rail that, asked again, has another amount."""
 
@@ -199,6 +220,26 @@ def test_a_list_that_breaks_off_leaves_nothing(site: Site) -> None:
     assert found.silent
     assert not found.kept
     assert site.finding().status.value == "skipped"
+
+
+def test_a_list_with_a_nameless_entry_is_not_taken_in(site: Site) -> None:
+    """Catches an import that passes over what it cannot keep and says that all is covered."""
+    site.paid()
+    first, *rest = site.play.rail.known(0)
+    found = import_list(site.db, "simulated", OtherMoney([*rest, replace(first, rail_ref=None)]))
+    assert found.problems[0]["obligation_key"] == first.obligation_key
+    assert not found.kept
+    assert site.finding().status.value == "skipped"
+
+
+def test_what_a_rail_refused_is_no_line(site: Site) -> None:
+    """Catches an import of declined charges: they moved nothing."""
+    deal = site.approved()
+    site.play.misbehave("decline", f"charge:{deal['deal_id']}")
+    site.play.settle(deal, site.seller)
+    site.play.work()
+    assert site.ask().line_count == 0
+    assert ok(site.finding())
 
 
 def test_a_rail_is_never_read_inside_a_transaction(site: Site) -> None:
@@ -326,12 +367,13 @@ def test_a_bad_row_is_named_and_nothing_of_its_file_is_taken_in(
     assert site.finding().status.value == "skipped"
 
 
+@pytest.mark.parametrize("page", [1, 500])
 def test_a_contradiction_in_a_file_stops_the_file(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """Catches an import that keeps the pages before the contradiction, and one that compares only
-    with what was there before the file."""
-    monkeypatch.setattr(rail_statements, "PAGE", 1)
+    with what was there before the file, or before the page."""
+    monkeypatch.setattr(rail_statements, "PAGE", page)
     site.told(site.approved(), "ch_1")
     twice = f"l1,charge,USD/2,101.00,ch_1,{NOON}"
     found = site.file(GOOD, twice, period=ALWAYS)

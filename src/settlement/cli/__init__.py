@@ -10,57 +10,77 @@ Change colour: green.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 
 from settlement import __version__
 from settlement.cli import output
-from settlement.cli.agents import agents
-from settlement.cli.audit import audit
-from settlement.cli.backup import backup
-from settlement.cli.deal import deal, replay
-from settlement.cli.demo import demo
-from settlement.cli.doctor import doctor
-from settlement.cli.export import export
-from settlement.cli.inbox import inbox
-from settlement.cli.keys import keys
-from settlement.cli.ledger import ledger
-from settlement.cli.listing import effects, jobs, outbox
-from settlement.cli.migrate import migrate
-from settlement.cli.pause import pause, resume
-from settlement.cli.prove import prove_mover
-from settlement.cli.reconcile import accept_gap, reconcile
-from settlement.cli.recover import recover
-from settlement.cli.serve import serve, worker
-from settlement.cli.settings import settings
-from settlement.cli.statement import statement
-from settlement.cli.statement_import import statement_import
-from settlement.cli.vectors import vectors
-from settlement.cli.verify import verify
 
-_GROUPS = {
-    "Run": ["serve", "worker", "demo"],
-    "Prove": ["verify", "audit", "replay", "prove-mover", "export", "statement", "vectors"],
-    "Operate": [
-        "doctor",
-        "settings",
-        "migrate",
-        "deal",
-        "effects",
-        "jobs",
-        "outbox",
-        "inbox",
-        "pause",
-        "resume",
-        "ledger",
-        "statement-import",
-    ],
-    "Admit": ["agents", "keys"],
-    "Recover": ["backup", "recover", "reconcile", "accept-gap"],
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Name -> module and attribute, in groups as the help shows them.
+_COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Run": {"serve": "serve:serve", "worker": "serve:worker", "demo": "demo:demo"},
+    "Prove": {
+        "verify": "verify:verify",
+        "audit": "audit:audit",
+        "replay": "deal:replay",
+        "prove-mover": "prove:prove_mover",
+        "export": "export:export",
+        "statement": "statement:statement",
+        "vectors": "vectors:vectors",
+    },
+    "Operate": {
+        "doctor": "doctor:doctor",
+        "settings": "settings:settings",
+        "migrate": "migrate:migrate",
+        "deal": "deal:deal",
+        "effects": "listing:effects",
+        "jobs": "listing:jobs",
+        "outbox": "listing:outbox",
+        "inbox": "inbox:inbox",
+        "pause": "pause:pause",
+        "resume": "pause:resume",
+        "ledger": "ledger:ledger",
+        "statement-import": "statement_import:statement_import",
+    },
+    "Admit": {"agents": "agents:agents", "keys": "keys:keys"},
+    "Recover": {
+        "backup": "backup:backup",
+        "recover": "recover:recover",
+        "reconcile": "reconcile:reconcile",
+        "accept-gap": "reconcile:accept_gap",
+    },
 }
+_WHERE: Final = {name: where for group in _COMMANDS.values() for name, where in group.items()}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Later(click.RichGroup):
+    """Imports a command when it is wanted: all of them are most of a second, for each call."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's own
+        """Every name."""
+        return list(_WHERE)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's own
+        cmd_name: str,
+    ) -> click.Command | None:
+        """One command, or None for a name that is none."""
+        where = _WHERE.get(cmd_name)
+        if where is None:
+            return None
+        module, _, attribute = where.partition(":")
+        found = getattr(import_module(f"settlement.cli.{module}"), attribute)
+        assert isinstance(found, click.Command), where
+        return found
+
+
+@click.group(cls=_Later, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="settlement %(version)s")
 def app() -> None:
     """A settlement service for the work of AI agents: money moves once, and anyone can check.
@@ -69,40 +89,8 @@ def app() -> None:
     """
 
 
-for _command in (
-    serve,
-    worker,
-    demo,
-    verify,
-    audit,
-    replay,
-    prove_mover,
-    export,
-    statement,
-    statement_import,
-    vectors,
-    doctor,
-    settings,
-    migrate,
-    deal,
-    effects,
-    jobs,
-    outbox,
-    inbox,
-    pause,
-    resume,
-    agents,
-    keys,
-    backup,
-    recover,
-    reconcile,
-    accept_gap,
-    ledger,
-):
-    app.add_command(_command)
-
 click.rich_click.COMMAND_GROUPS = {
-    "*settlement": [{"name": name, "commands": names} for name, names in _GROUPS.items()]
+    "*settlement": [{"name": name, "commands": [*names]} for name, names in _COMMANDS.items()]
 }
 
 

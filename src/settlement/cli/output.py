@@ -23,7 +23,11 @@ from rich.console import Console
 from settlement.config import ConfigError, Settings, load, unknown_settings
 from settlement.core.errors import DatabaseUnavailable, Kind, SettlementError
 from settlement.signing import SigningKeyError
+<<<<<<< HEAD
 from settlement.store.database import DAMAGED, MigrationRefused, open_database
+=======
+from settlement.store.database import MigrationRefused, NotAllowed, open_database
+>>>>>>> main
 from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
@@ -58,13 +62,27 @@ database_option = click.option(
 DATABASE_ADVICE: Final = (
     "Check SETTLEMENT_DATABASE, and that the database runs and lets this user in."
 )
+<<<<<<< HEAD
 DAMAGE_ADVICE: Final = (
     "Stop the servers and keep the file as it is; then docs/incident_runbook.md, incident 7."
+=======
+RIGHTS_ADVICE: Final = (
+    "If the owner of the tables is meant to do this: --database postgresql://OWNER@..."
+    " If this role lacks its rights, as after a migration or a restore into an empty database:"
+    " run deploy/postgres/roles.sql as the owner."
+>>>>>>> main
 )
 #: Columns of what is no terminal: nothing is cut or wrapped for a window that is not there.
 WIDE: Final = 1000
 #: What a command may end with that is no fault of ours.
-REFUSALS: Final = (SettlementError, ConfigError, SigningKeyError, MigrationRefused, OSError)
+REFUSALS: Final = (
+    SettlementError,
+    ConfigError,
+    SigningKeyError,
+    MigrationRefused,
+    NotAllowed,
+    OSError,
+)
 
 #: What callers are told of their own things and of endpoints, for whoever may see everything.
 _BY_HAND: Final[Mapping[str, str]] = {
@@ -151,7 +169,7 @@ def run(app: click.Command, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except REFUSALS as error:
-        return _refusal(*_told(error), as_json=as_json)
+        return refusal(*_told(error), as_json=as_json)
     return outcome if isinstance(outcome, int) else EXIT_OK
 
 
@@ -167,6 +185,9 @@ def _told(error: Exception) -> tuple[str, str, int]:
             return error.code, sentence, EXIT_BY_KIND[error.kind]
         case MigrationRefused():
             return "migration_refused", f"{error}.", EXIT_NO
+        case NotAllowed():
+            sentence = f"The database refuses this to its role ({error}). {RIGHTS_ADVICE}"
+            return "role_lacks_rights", sentence, EXIT_BY_KIND[Kind.FORBIDDEN]
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return "system_error", f"{where}{error.strerror or error}.", EXIT_NO
@@ -197,7 +218,8 @@ class _PoolWords(logging.Handler):
 _POOL: Final = _PoolWords(logging.WARNING)
 
 
-def _refusal(code: str, sentence: str, exit_code: int, *, as_json: bool) -> int:
+def refusal(code: str, sentence: str, exit_code: int, *, as_json: bool) -> int:
+    """Say it, as JSON or in a sentence; the exit code."""
     if as_json:
         emit({"ok": False, "error": code, "detail": sentence})
     else:

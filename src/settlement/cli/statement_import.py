@@ -72,11 +72,12 @@ def statement_import(
             raise click.UsageError("the period ends before it begins")
         with opened(settings, must_exist=True, migrated=True) as db:
             found = import_file(db, rail, file, since, until)
+    done = found.clean and not found.unlisted
     if as_json:
-        emit(found.document())
+        emit({**found.document(), "ok": done})
     else:
         show_import(found)
-    return EXIT_OK if found.clean and not found.unlisted else EXIT_NO
+    return EXIT_OK if done else EXIT_NO
 
 
 def _from_rail(settings: Settings, name: str) -> Imported:

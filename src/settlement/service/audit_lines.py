@@ -221,7 +221,8 @@ def _lines_of(
             refs.setdefault(moved.rail, set()).add(moved.rail_ref)
     found: dict[tuple[str, str | None, str], list[dict[str, Any]]] = {}
     for rail, names in sorted(refs.items()):
-        for line in reader.all("audit_lines_of", rail=rail, refs=sorted(names)):
+        rows = reader.all("audit_lines_of", rail=rail, refs=sorted(names))
+        for line in sorted(rows, key=lambda row: row["line_id"]):
             found.setdefault((rail, line["rail_ref"], line["kind"]), []).append(line)
     return found
 

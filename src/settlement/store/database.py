@@ -60,6 +60,10 @@ class StatementFailed(StoreError):
     """A programmer's error in a statement or its parameters; never a refusal by a rule."""
 
 
+class NotAllowed(StatementFailed):
+    """The database's role lacks a right; says which."""
+
+
 class MigrationRefused(StoreError):
     """The database's history and the files of this release do not agree."""
 

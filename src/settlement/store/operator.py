@@ -12,10 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 from settlement.core.errors import DatabaseUnavailable
 from settlement.store.database import DAMAGED, MigrationRefused, StatementFailed
+=======
+from settlement.store.database import MigrationRefused
+>>>>>>> main
 from settlement.store.lease_clock import wall_text
-from settlement.store.migrate import migrations_of
+from settlement.store.migrate import is_begun, migrations_of
 from settlement.store.pauses import read_pauses
 
 if TYPE_CHECKING:
@@ -46,12 +50,11 @@ class Durability:
 
 
 def schema_state(db: Database) -> SchemaState:
-    """Compare the database with this release; raises MigrationRefused when it is newer."""
+    """Compare the database with this release; raises MigrationRefused when it is newer,
+    NotAllowed when the role may not see how far it is.
+    """
     files = [f"{file.number:04d}_{file.name}" for file in migrations_of(db.kind)]
-    try:
-        rows = db.read(lambda tx: tx.all("migration_all"))
-    except StatementFailed:  # no table of migrations: nothing was ever applied
-        rows = []
+    rows = db.read(lambda tx: tx.all("migration_all") if is_begun(tx) else [])
     applied = tuple(f"{row['number']:04d}_{row['name']}" for row in rows)
     if len(applied) > len(files):
         raise MigrationRefused(

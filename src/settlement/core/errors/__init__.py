@@ -73,6 +73,7 @@ from settlement.core.errors.going_back import (
     RefundNeedsOperator,
     RefundOpen,
     RefundRefused,
+    RefundsSpent,
     TopupRefused,
 )
 from settlement.core.errors.invalid import (
@@ -250,6 +251,7 @@ __all__ = [
     "RefundNeedsOperator",
     "RefundOpen",
     "RefundRefused",
+    "RefundsSpent",
     "Rejected",
     "RejectedByBuyer",
     "RequestInProgress",

@@ -37,6 +37,20 @@ class RefundNeedsOperator(Rejected):
 
 
 @leaf
+class RefundsSpent(Rejected):
+    code = "refunds_spent"
+    title = "Refunded in too many parts"
+    message = (
+        "Deal {deal_id} has {refunds} refunds; after {refunds_max} its seller refunds it in parts"
+        " no more."
+    )
+    advice = "Name no amount, which gives back all that is left at once, or ask the operator."
+    deal_id: str
+    refunds: int
+    refunds_max: int
+
+
+@leaf
 class PayoutOpen(Rejected):
     code = "payout_open"
     retry = Retry.LATER

@@ -1,8 +1,8 @@
 """Refund: give money back to the payment it came from.
 
 For: POST /protocol/deals/{id}/refund, by the seller's key or an operator.
-Guarantees: never more than that payment gave, over any number of partial refunds; not while a
-payout of the deal is open; a rail's refund holds every leg until the rail has said.
+Guarantees: never more than that payment gave, over all partial refunds, whose number has an end;
+not while a payout of the deal is open; a rail's refund holds every leg until the rail has said.
 Does not: call a rail. What it answers is recorded by `record_refund.py`.
 
 Spec §4.4, §5.4, §6.1. Change colour: red.
@@ -11,7 +11,7 @@ Spec §4.4, §5.4, §6.1. Change colour: red.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from settlement.core.accounts import agent_account, available
 from settlement.core.canonical import framed_hash
@@ -23,6 +23,7 @@ from settlement.core.errors import (
     PayoutOpen,
     RefundNeedsOperator,
     RefundOpen,
+    RefundsSpent,
 )
 from settlement.core.events import Actor
 from settlement.core.ledger import Books
@@ -53,7 +54,7 @@ from settlement.core.operations.refunding import (
     ended,
     refund_result,
 )
-from settlement.core.refund_rows import RefundState
+from settlement.core.refund_rows import RefundKind, RefundState
 from settlement.core.rows import DealState
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
@@ -62,6 +63,11 @@ if TYPE_CHECKING:
     from settlement.core.principal import Principal
     from settlement.core.refund_rows import PaymentIn
     from settlement.core.rows import Deal
+
+#: Every refund reads those before it, inside the one committer, so their number has an end.
+REFUNDS_MAX: Final = 100
+#: Payments may go back whole beyond that, but a rail that refuses each time is not asked for ever.
+_REFUNDS_WHOLE_MAX: Final = 2 * REFUNDS_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +114,9 @@ class Refund:
         # 11 state
         self._check_state(state, deal)
         # 12 amount
-        payment, parts = self._choose(deal, remains_of(state, deal))
+        remains = remains_of(state, deal)
+        payment, parts = self._choose(deal, remains)
+        self._check_count(state, deal, whole=remains.newest() == (payment, parts.total))
         # 13 funds
         self._check_funds(state, deal, parts)
 
@@ -163,6 +171,17 @@ class Refund:
                 raise PayoutOpen(
                     deal_id=deal.deal_id, payout_id=payout.payout_id, state=payout.state
                 )
+
+    def _check_count(self, state: State, deal: Deal, *, whole: bool) -> None:
+        """A seller's refunds have a number; whoever must give back more is not barred by it."""
+        asked = [
+            one
+            for one in state.refunds[deal.deal_id]
+            if one.kind is RefundKind.REFUND and one.dispute_id is None
+        ]
+        most = _REFUNDS_WHOLE_MAX if whole else REFUNDS_MAX
+        if not self.principal.is_operator and len(asked) >= most:
+            raise RefundsSpent(deal_id=deal.deal_id, refunds=len(asked), refunds_max=REFUNDS_MAX)
 
     def _check_funds(self, state: State, deal: Deal, parts: Parts) -> None:
         """A seller gives back what is there; only an operator may let somebody owe it.

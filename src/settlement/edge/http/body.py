@@ -25,8 +25,9 @@ DEPTH_MAX: Final = 32
 #: Far beyond any amount or score, far below where int() refuses or crawls.
 NUMBER_CHARS_MAX: Final = 400
 
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKET: Final = re.compile(r"[\[\]{}]")
+# A string that nobody closed is one token to the end: looked for from each of its quotes anew, it
+# costs the square of its length, and everybody waits. The possessive star never goes back.
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _CONTROL: Final = re.compile("[\x7f-\x9f]")
 # Cc but tab and newline. Carriage return is one of them: it has no place in hashed text.
 _UNSPEAKABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -85,8 +86,11 @@ def _check_depth(text: str) -> None:
     if text.count("{") + text.count("[") <= DEPTH_MAX:
         return
     depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
+    for token in _TOKEN.finditer(text):
+        first = text[token.start()]
+        if first == '"':
+            continue
+        depth += 1 if first in "[{" else -1
         if depth > DEPTH_MAX:
             raise BodyTooDeep(limit_depth=DEPTH_MAX)
 
