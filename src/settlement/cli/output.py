@@ -23,11 +23,7 @@ from rich.console import Console
 from settlement.config import ConfigError, Settings, load, unknown_settings
 from settlement.core.errors import DatabaseUnavailable, Kind, SettlementError
 from settlement.signing import SigningKeyError
-<<<<<<< HEAD
-from settlement.store.database import DAMAGED, MigrationRefused, open_database
-=======
-from settlement.store.database import MigrationRefused, NotAllowed, open_database
->>>>>>> main
+from settlement.store.database import DAMAGED, MigrationRefused, NotAllowed, open_database
 from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
@@ -62,15 +58,13 @@ database_option = click.option(
 DATABASE_ADVICE: Final = (
     "Check SETTLEMENT_DATABASE, and that the database runs and lets this user in."
 )
-<<<<<<< HEAD
 DAMAGE_ADVICE: Final = (
     "Stop the servers and keep the file as it is; then docs/incident_runbook.md, incident 7."
-=======
+)
 RIGHTS_ADVICE: Final = (
     "If the owner of the tables is meant to do this: --database postgresql://OWNER@..."
     " If this role lacks its rights, as after a migration or a restore into an empty database:"
     " run deploy/postgres/roles.sql as the owner."
->>>>>>> main
 )
 #: Columns of what is no terminal: nothing is cut or wrapped for a window that is not there.
 WIDE: Final = 1000

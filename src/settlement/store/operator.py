@@ -12,12 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
 from settlement.core.errors import DatabaseUnavailable
-from settlement.store.database import DAMAGED, MigrationRefused, StatementFailed
-=======
-from settlement.store.database import MigrationRefused
->>>>>>> main
+from settlement.store.database import DAMAGED, MigrationRefused
 from settlement.store.lease_clock import wall_text
 from settlement.store.migrate import is_begun, migrations_of
 from settlement.store.pauses import read_pauses
