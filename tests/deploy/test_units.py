@@ -109,6 +109,17 @@ def test_a_backup_from_before_a_break_is_still_there_when_an_audit_finds_it() ->
     assert int(keep) * every["backup"] > after["audit"] + 7 * 86_400
 
 
+def test_the_page_makes_every_directory_that_a_unit_writes_to() -> None:
+    """Catches a unit that does not start because systemd has nothing to mount there."""
+    (made,) = re.findall(
+        r"^install -d .*", (ROOT / "docs" / "deployment.md").read_text("utf-8"), re.MULTILINE
+    )
+    wanted = re.findall(
+        r"^ReadWritePaths=(.+)$", "\n".join(map(Path.read_text, UNITS)), re.MULTILINE
+    )
+    assert {path for line in wanted for path in line.split()} <= set(made.split())
+
+
 def test_the_service_starts_under_a_role_that_may_not_change_the_schema() -> None:
     for name in ("settlement.service", "settlement-worker@.service"):
         (line,) = re.findall(
