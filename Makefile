@@ -14,13 +14,15 @@ ARGS   ?=
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long check format bench vectors errors-doc lock clean
+.PHONY: help run install demo test test-long check format bench vectors errors-doc lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.runtime ## start the service on SQLite (var/settlement.db) and print its addresses
 	@$(BIN)/settlement serve $(ARGS)
+
+install: $(VENV)/.runtime ## only the program and what it needs, in .venv: for a deployment
 
 demo: $(VENV)/.runtime ## one deal from registration to a verified proof, told step by step
 	@$(BIN)/settlement demo $(ARGS)

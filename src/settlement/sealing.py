@@ -52,7 +52,7 @@ def open_or_create_key_file(path: Path) -> bytes:
 
 def read_key_file(path: Path) -> bytes:
     """The seal key in a file. Raises SigningKeyError, ValueError."""
-    secret = read_secret(path, "Make one with `openssl rand -base64 32`.")
+    secret = read_secret(path, f"Make one: `umask 077; openssl rand -base64 32 > {path}`.")
     return parse_seal_key(secret.decode("ascii", errors="replace"))
 
 

@@ -141,7 +141,8 @@ def read_secret(path: Path, make_one: str) -> bytes:
 
 
 def _load(path: Path) -> Ed25519PrivateKey:
-    pem = read_secret(path, "Make one with `openssl genpkey -algorithm ed25519`.")
+    make = f"umask 077; openssl genpkey -algorithm ed25519 -out {path}"
+    pem = read_secret(path, f"Make one: `{make}`.")
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:

@@ -47,6 +47,7 @@ from settlement.service.schedule import Every, Scheduler
 from settlement.service.webhooks import Webhooks
 from settlement.signing import Ed25519FileSigner, SigningKeyError
 from settlement.store.database import MigrationRefused, open_database
+from settlement.store.health import effects_in_flight
 from settlement.store.lease_clock import Uptime, machine_uptime
 from settlement.store.operator import schema_state
 
@@ -116,11 +117,20 @@ class Services:
             logger.critical("read-only: %s", self.behind.detail)
             self.engine.refuse(self.behind)
             return
+        self._tell_in_flight()
         self.engine.add_listener(self.worker.committed)
         self.engine.start()
         if with_loops:
             self.worker.start()
             self._loops_run = True
+
+    def _tell_in_flight(self) -> None:
+        """After a crash, what a rail was sent looks like nothing: say that it is not forgotten."""
+        found = self.db.read(effects_in_flight)
+        if found:
+            states = ", ".join(f"{count} {state}" for state, count in sorted(found.items()))
+            count = sum(found.values())
+            logger.info("%d effects in flight (%s), their rails will be asked", count, states)
 
     def close(self) -> None:
         """Finish what was taken, hand back what was leased, let go of the database."""

@@ -54,7 +54,7 @@ def test_an_audit_writes_nothing_unless_told_to_record_itself(
         assert made.json()[name] in payload
     assert "ann" in payload
 
-    head = _head(url)
+    head = made.json()["next_since"]  # broken build: it names the log's size, which nobody signed
     again = run(tmp_path, "audit", "--since-head", str(head), "--json", **place)
     assert again.code == 0, again.out + again.err
     assert again.json()["since"] == head
@@ -64,12 +64,6 @@ def test_an_audit_writes_nothing_unless_told_to_record_itself(
     refused = run(tmp_path, "audit", "--since-head", str(head + 1000), **place)
     assert refused.code == 7, refused.out + refused.err
     assert "No clean audit on record" in refused.err
-
-
-def _head(url: str) -> int:
-    with open_raw(url) as raw:
-        rows = raw.rows("SELECT max(tree_size) FROM tree_head")
-    return int(rows[0][0])
 
 
 def test_a_backup_is_audited_as_the_books_are(tmp_path: Path, place: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +15,10 @@ from tests.chaos.site import Site
 from tests.cli.running import COMMAND, environment, run
 from tests.support.archives import history, members_of
 from tests.support.house import Play, house
+from tests.support.logs import raw_sql
 from tests.support.raw import contents, open_raw, sql
 from tests.support.server import deployed
 from tests.support.tree import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -155,6 +153,9 @@ def test_a_damaged_archive_is_one_with_its_file_and_line(
     assert said["file"]
     assert said["line"] >= 1
     assert run(tmp_path, "recover", "--latest", "--force", **place).code == 1
+    # Where a check of live data could have said 1, what is damaged has a code of its own.
+    assert run(tmp_path, "backup", "--validate-only", **place).code == 10
+    assert run(tmp_path, "audit", "--archive", str(archive), **place).code == 10
 
 
 def test_no_secret_is_in_an_archive(tmp_path: Path, database_url: str) -> None:
@@ -261,3 +262,59 @@ def test_a_damaged_database_is_replaced_without_its_old_log(tmp_path: Path) -> N
     assert run(tmp_path, "audit", **place).code == 0
     # The old log is kept as it was, beside the old file.
     assert [path.read_bytes() for path in tmp_path.glob("*.before_*-wal")] == [left]
+
+
+# --- who owns it, and which archive ---------------------------------------------------------------
+
+
+def test_a_database_is_its_owners_alone_and_a_recovery_gives_it_back(tmp_path: Path) -> None:
+    """Catches a file that everybody may read, and one of root's that the service cannot open."""
+    file = tmp_path / "settlement.db"
+    place = {"SETTLEMENT_DATABASE": f"sqlite:///{file}", "SETTLEMENT_CHECKPOINT_FILE": ""}
+    umask = os.umask(0o022)
+    try:
+        assert run(tmp_path, "migrate", **place).code == 0
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert run(tmp_path, "backup", **place).code == 0
+        wanted = (1234, 1234) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+        os.chown(file, *wanted)
+        file.chmod(0o640)
+        assert run(tmp_path, "recover", "--latest", "--force", **place).code == 0
+        found = file.stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (*wanted, 0o640)
+        for end in (".open", ".lock"):
+            assert Path(f"{file}{end}").stat().st_uid == wanted[0]
+    finally:
+        os.umask(umask)
+
+
+def test_the_newest_archive_that_is_clean_is_found(place: dict[str, str], tmp_path: Path) -> None:
+    """Catches a restore of what was tampered with, and a refusal without a next step."""
+    clean = run(tmp_path, "backup", "--json", **place).json()["archive"]
+    raw_sql(
+        place["SETTLEMENT_DATABASE"],
+        "UPDATE account SET credits_posted = credits_posted + 100 WHERE ref LIKE 'entity:%'",
+        without_triggers=True,
+    )
+    tampered = Path(run(tmp_path, "backup", "--json", **place).json()["archive"])
+    refused = run(tmp_path, "recover", "--latest", "--validate", **place)
+    assert refused.code == 1
+    assert f"settlement recover --file {clean}" in refused.out.replace(f"{tmp_path}/", "")
+    found = run(tmp_path, "recover", "--latest-clean", "--force", "--json", **place)
+    assert found.code == 0, found.err
+    assert found.json()["archive"].endswith(clean)
+    assert [Path(one["archive"]).name for one in found.json()["passed_over"]] == [tampered.name]
+    assert run(tmp_path, "audit", **{**place, "SETTLEMENT_CHECKPOINT_FILE": ""}).code == 0
+
+
+def test_who_has_an_sqlite_database_open_is_named(tmp_path: Path, sqlite_url: str) -> None:
+    """Catches a dry run that needs the database for itself, and a refusal that names nobody."""
+    with deployed(tmp_path, sqlite_url) as deployment:
+        server = deployment.server()
+        assert deployment.command("backup").returncode == 0
+        looked = deployment.command("recover", "--latest", "--dry-run")
+        assert looked.returncode == 0, looked.stderr
+        assert f"process {server.pid}" in looked.stdout
+        refused = deployment.command("recover", "--latest", "--force")
+        assert refused.returncode == 3
+        assert f"process {server.pid}" in refused.stderr

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from settlement.cli.output import EXIT_BY_KIND, EXIT_NO, EXIT_OK, EXIT_STOPPED, EXIT_USAGE
+from settlement.cli.recover import EXIT_IN_USE
 from settlement.cli.settings import page
 from tests.cli.running import run
 from tests.support.tree import ROOT
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
         (("jobs",), 0),
         (("outbox",), 0),
         (("inbox",), 0),
-        (("inbox", "dismiss", "evt_none", "--reason", "x"), 0),
-        (("jobs", "requeue", "job_none", "--reason", "x"), 2),
+        (("inbox", "dismiss", "evt_none", "--reason", "x"), 5),
+        (("jobs", "requeue", "job_none", "--reason", "x"), 5),
         (("pause",), 0),
         (("pause", "go"), 2),
         (("pause", "go", "--reason", "rail is down"), 0),
@@ -220,3 +223,12 @@ def test_an_empty_bundle_is_not_verified_and_the_steps_say_why(tmp_path: Path) -
     document = ran.json()
     assert ran.code == 1
     assert document["steps"]["bundle_hash"]["passed"] is False
+
+
+def test_every_exit_code_is_in_the_one_table_of_the_pages() -> None:
+    """Catches a code that a script may meet and nobody can look up."""
+    page = (ROOT / "docs" / "exit_codes.md").read_text("utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    ours = {EXIT_OK, EXIT_NO, EXIT_USAGE, EXIT_IN_USE, EXIT_STOPPED, *EXIT_BY_KIND.values()}
+    assert listed == ours
+    assert "docs/exit_codes.md" in (ROOT / "README.md").read_text("utf-8")

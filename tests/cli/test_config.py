@@ -29,6 +29,8 @@ def test_a_command_line_option_wins_over_the_environment() -> None:
     [
         ("SETTLEMENT_MODE", "production"),
         ("SETTLEMENT_PORT", "65536"),
+        ("SETTLEMENT_TRUSTED_PROXIES", "foo"),
+        ("SETTLEMENT_TRUSTED_PROXIES", "127.0.0.1,10.0.0.1/8"),
         ("SETTLEMENT_PORT", "10k"),
         ("SETTLEMENT_DATABASE", "mysql://localhost/x"),
         ("SETTLEMENT_DATABASE", "sqlite:///"),

@@ -14,6 +14,8 @@ import pytest
 
 from settlement.cli import doctor_around
 from settlement.cli.findings import OK, PROBLEM, WARNING, Finding
+from settlement.cli.output import DAMAGE_ADVICE
+from settlement.cli.serve import _Announcement
 from settlement.config import load
 from settlement.core.clock import time_text
 from settlement.edge.rails.simulated import Behaviour, SimulatedRail
@@ -21,6 +23,7 @@ from settlement.service.archive import digest_path
 from settlement.store import operator
 from settlement.store.database import SystemClock, open_database
 from settlement.store.sqlite import check_version
+from tests.cli.running import run
 from tests.support.server import free_port
 
 if TYPE_CHECKING:
@@ -192,3 +195,51 @@ def test_an_sqlite_that_is_too_old_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="too old"):
         check_version("3.51.2")
     check_version("3.51.3")
+
+
+def test_a_log_behind_its_checkpoint_is_a_problem(tmp_path: Path, database_url: str) -> None:
+    """Broken build: the doctor is content with an empty database, and the start is read-only."""
+    settings = of(tmp_path, DATABASE=database_url)
+    with closing(open_database(database_url)) as db:
+        db.migrate()
+    head = {"tree_size": 15, "log_id": "log", "root_hash": "0" * 64, "key_id": "k"}
+    text = json.dumps({**head, "timestamp": "2026-01-01T00:00:00.000000Z", "signature": "x"})
+    settings.checkpoint_file.write_text(text)
+    found = only(doctor._checkpoint, settings)
+    assert found.status == PROBLEM
+    assert "size 15" in found.detail
+    assert "accept-gap" in found.advice
+    settings.checkpoint_file.write_text("no head")
+    assert str(settings.checkpoint_file) in only(doctor._checkpoint, settings).detail
+
+
+def test_a_damaged_file_is_found_and_leads_to_the_runbook(tmp_path: Path) -> None:
+    """Broken build: pages that nobody happens to read are broken, and the doctor is content."""
+    settings = of(tmp_path)
+    file = tmp_path / "books" / "s.db"
+    file.parent.mkdir()
+    with closing(open_database(settings.database)) as db:
+        db.migrate()
+    sound = {one.name: one for one in doctor._database(settings)}
+    assert sound["file"].status == OK
+    whole = bytearray(file.read_bytes())
+    whole[-8 * 4096 :] = b"\xa5" * (8 * 4096)
+    file.write_bytes(whole)
+    found = [one for one in doctor._database(settings) if one.status == PROBLEM]
+    assert [one.advice for one in found] == [DAMAGE_ADVICE]
+    ran = run(tmp_path, "backup", "--validate-only", "--database", settings.database)
+    assert ran.code != 0
+    assert "incident 7" in ran.err
+
+
+def test_a_live_server_with_the_simulated_rail_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches real deals that are booked as paid by a rail that moves nothing, without a word."""
+    live = {"SETTLEMENT_MODE": "live", "SETTLEMENT_PUBLIC_URL": "https://settle.example"}
+    found = {one["name"]: one for one in run(tmp_path, "doctor", "--json", **live).json()["checks"]}
+    assert found["rail"]["status"] == "warning"
+    assert "nobody makes" in found["rail"]["detail"]
+    for mode, told in (("live", True), ("sandbox", False)):
+        _Announcement(load({**live, "SETTLEMENT_MODE": mode}), as_json=False)()
+        assert ("nobody makes" in capsys.readouterr().out) is told

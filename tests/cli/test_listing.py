@@ -62,6 +62,8 @@ def test_a_payout_that_waits_for_a_pause_says_so_in_every_list(
     switches = {one["switch"]: one for one in listed(tmp_path, sqlite_url, "pause")["switches"]}
     assert (switches["payout"]["paused"], switches["payout"]["reason"]) == (True, "bank holiday")
     assert switches["go"]["paused"] is False
+    again = ("pause", "payout", "--reason", "again", "--database", sqlite_url)
+    assert f"already paused, since {switches['payout']['since']}" in run(tmp_path, *again).out
     done = listed(tmp_path, sqlite_url, "resume", "payout", "--reason", "over")
     assert (done["changed"], done["paused"]) == (True, [])
 

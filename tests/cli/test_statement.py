@@ -31,6 +31,8 @@ class Page(HTMLParser):
 
 
 def test_a_statement_is_shown_printed_and_loaded(tmp_path: Path, sqlite_url: str) -> None:
+    """Broken build: an unknown asset is a fault, a mistyped directory is made, and a balance that
+    begins with the account is dated 1970."""
     with house(tmp_path, sqlite_url) as services:
         play = Play(services)
         seller = play.agent("seller")
@@ -57,5 +59,11 @@ def test_a_statement_is_shown_printed_and_loaded(tmp_path: Path, sqlite_url: str
         rows = list(csv.DictReader(file))
     assert [row["balance"] for row in rows] == ["0.00", "96.92", "96.92"]
     assert "neither" in said(agent, "--out", "statement.pdf", code=2)
+    assert rows[0]["booked_at"] == ""
+    assert "1970" not in said(agent)
+    assert "the assets are USD/2" in said(agent, "--asset", "EUR/2", code=2)
+    nowhere = tmp_path / "not" / "there"
+    assert "no directory" in said(agent, "--out", str(nowhere / "x.csv"), code=2)
+    assert not nowhere.parent.exists()
     said("agent_unknown", code=5)
     assert "field_invalid" in said(agent, "--period", "monday", "2026-01-01", "--json", code=2)

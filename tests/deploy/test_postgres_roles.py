@@ -16,12 +16,17 @@ from settlement.service.audit import run_audit
 from settlement.store.database import open_database
 from settlement.store.health import read_stock
 from settlement.wiring import build
+from tests.chaos.site import Site
+from tests.cli.running import run
 from tests.support.house import Play
+from tests.support.server import deployed
 from tests.support.tree import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.server import Deployment
 
 SCRIPT = ROOT / "deploy" / "postgres" / "roles.sql"
 ROLES = ("engine", "api", "audit")
@@ -48,12 +53,27 @@ class Roles:
         host = parts.netloc.rpartition("@")[2]
         return urlunsplit(parts._replace(netloc=f"{self.prefix}_{role}:p@{host}"))
 
+    def owned(self) -> None:
+        """Give the database to a role that is no superuser, as it should be."""
+        name = f"{self.prefix}_owner"
+        database = urlsplit(self.url).path.removeprefix("/")
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            admin.execute(
+                f"CREATE ROLE {name} LOGIN PASSWORD 'p' CREATEROLE;"
+                f" ALTER DATABASE {database} OWNER TO {name}".encode()
+            )
+
     def drop(self) -> None:
         """Take the roles off the server again."""
         with psycopg.connect(self.url, autocommit=True) as owner:
-            for role in ROLES:
+            rows = owner.execute(b"SELECT rolname FROM pg_roles").fetchall()
+            made = [name for (name,) in rows if name.startswith(f"{self.prefix}_")]
+            for role in [one.removeprefix(f"{self.prefix}_") for one in made]:
                 name = f"{self.prefix}_{role}"
-                owner.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
+                owner.execute(
+                    f"REASSIGN OWNED BY {name} TO CURRENT_USER;"
+                    f" DROP OWNED BY {name}; DROP ROLE {name}".encode()
+                )
 
 
 @pytest.fixture
@@ -148,3 +168,107 @@ def test_the_audit_role_only_reads(roles: Roles) -> None:
         "DELETE FROM job",
         "UPDATE hook SET status = 'deleted'",
     )
+
+
+def rights(url: str) -> set[tuple[str, ...]]:
+    """Who may what on the tables of a database, and whose they are."""
+    with psycopg.connect(url) as shell:
+        return set(
+            shell.execute(
+                b"SELECT c.relname, pg_get_userbyid(c.relowner), a.grantee::text, a.privilege_type"
+                b" FROM pg_class AS c, aclexplode(c.relacl) AS a"
+                b" WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
+            ).fetchall()
+        )
+
+
+@pytest.fixture
+def deployment(postgres_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    """Migrated by an owner who is no superuser."""
+    with deployed(tmp_path, postgres_url) as made:
+        yield made
+
+
+def ran_as(deployment: Deployment, url: str, *arguments: str, code: int = 0) -> str:
+    """Run a command as a role; what it said."""
+    deployment.database = url
+    done = deployment.command(*arguments)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Fault" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_deployment_of_roles_starts_is_restored_by_its_owner_and_starts_again(
+    postgres_url: str, deployment: Deployment
+) -> None:
+    """Catches a start that asks for rights over the schema, a dry run that promises what the role
+    may not do, and restored tables that the service may not read."""
+    roles = Roles(postgres_url)
+    roles.owned()
+    owner, engine, audit = (roles.url_of(role) for role in ("owner", "engine", "audit"))
+    recover = ("recover", "--latest")
+    try:
+        ran_as(deployment, owner, "migrate")
+        roles.apply()
+        before = rights(postgres_url)
+        assert len({name for name, *_ in before}) > 30
+
+        deployment.database = engine
+        server = deployment.server()
+        site = Site(bases=[server.url], deployment=deployment)
+        site.pack(site.agent())
+        ran_as(deployment, audit, "backup")
+        # Beside the server a dry run says who is in the way, and for whom it would be refused.
+        in_the_way = f"of {roles.prefix}_engine from"
+        assert in_the_way in ran_as(deployment, owner, *recover, "--dry-run")
+        assert in_the_way in ran_as(deployment, owner, *recover, "--force", code=3)
+        assert "postgresql://OWNER@" in ran_as(deployment, engine, *recover, "--dry-run", code=4)
+        server.stop()
+        assert "postgresql://OWNER@" in ran_as(deployment, engine, *recover, "--force", code=4)
+        assert "postgresql://OWNER@" in ran_as(deployment, audit, *recover, "--force", code=4)
+        assert rights(postgres_url) == before
+
+        # As the owner, and as a superuser in a hurry: the tables stay the owner's.
+        for url in (owner, postgres_url):
+            ran_as(deployment, url, *recover, "--force")
+            assert rights(postgres_url) == before
+        deployment.database = engine
+        # What the unit runs before a start, and what the runbook runs after a restore.
+        ran_as(deployment, engine, "doctor")
+        # A head may have been signed since the backup.
+        ran_as(deployment, engine, "accept-gap", "--reason", "a test", "--force")
+        server.start()
+        ran_as(deployment, engine, "reconcile")
+        ran_as(deployment, engine, "pause", "all", "--reason", "a test")
+        ran_as(deployment, engine, "resume", "all", "--reason", "a test")
+        site.pack(site.agent())
+        server.stop()
+        ran_as(deployment, audit, "audit")
+    finally:
+        deployment.close()
+        roles.drop()
+
+
+def test_prove_mover_without_a_scratch_database_is_no_verdict(roles: Roles, tmp_path: Path) -> None:
+    """Catches an answer of 1, which the runbook takes for a guard that is gone."""
+    for role in ROLES:
+        ran = run(tmp_path, "prove-mover", "--json", SETTLEMENT_DATABASE=roles.url_of(role))
+        assert ran.code == 4, ran
+        assert ran.json()["error"] == "no_scratch"
+        assert "a role that may create databases" in ran.json()["detail"]
+
+
+def test_a_role_without_rights_is_told_so_and_not_to_migrate(
+    roles: Roles, postgres_url: str, tmp_path: Path
+) -> None:
+    """Catches tables taken for missing because they may not be read."""
+    with psycopg.connect(postgres_url, autocommit=True) as owner:
+        owner.execute(
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {roles.prefix}_engine".encode()
+        )
+    for command in (("audit",), ("migrate",), ("serve", "--no-migrate", "--port", "0")):
+        ran = run(tmp_path, *command, SETTLEMENT_DATABASE=roles.url_of("engine"))
+        assert ran.code == 4, ran
+        assert "permission denied for table schema_migration" in ran.err
+        assert "roles.sql" in ran.err
+        assert "lacks migration" not in ran.err

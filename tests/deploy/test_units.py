@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import rich_click as click
 
 from settlement.cli import app
-from settlement.config import load, unknown_settings
+from settlement.config import ConfigError, Mode, load, unknown_settings
 from tests.support.tree import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from settlement.config import Settings
 
 DIRECTORY = ROOT / "deploy" / "systemd"
 UNITS = sorted(path for path in DIRECTORY.iterdir() if path.suffix in (".service", ".timer"))
@@ -62,7 +64,68 @@ def test_the_sample_environment_has_settings_that_exist() -> None:
     env = dict(re.findall(r"^(SETTLEMENT_\w+)=(.*)$", text, re.MULTILINE))
     assert env
     assert unknown_settings(env) == []
-    load(env)
+    with pytest.raises(ConfigError, match="STRIPE"):
+        load(env)  # it is for real money, and nobody has filled it in
+    begins = {
+        "SECRET_KEY": "sk_" + "x" * 9,
+        "PUBLISHABLE_KEY": "pk_" + "x" * 9,
+        "WEBHOOK_SECRET": "whsec_" + "x" * 32,
+    }
+    secrets = {f"SETTLEMENT_STRIPE_{name}": text for name, text in begins.items()}
+    assert [name for name, text in env.items() if not text] == list(secrets)
+    settings = load({**env, **secrets})
+    assert (settings.mode, settings.rail) == (Mode.LIVE, "stripe")
+    # Nothing lies in the directory that a command happens to be run in.
+    assert [name for name, text in vars_of(settings) if not Path(text).is_absolute()] == []
+
+
+def vars_of(settings: Settings) -> list[tuple[str, str]]:
+    """Every path of the settings."""
+    found = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    return [(name, str(path)) for name, path in found.items() if isinstance(path, Path)]
+
+
+def seconds(text: str) -> int:
+    """A calendar expression of the timers as a period."""
+    return {"hourly": 3600, "0/6:00": 6 * 3600}[text]
+
+
+def test_a_backup_from_before_a_break_is_still_there_when_an_audit_finds_it() -> None:
+    """Catches archives that are all younger than the newest audit: then a break that it finds is
+    in each of them. And an alert that comes later than a few missed runs."""
+    text = {path.name: path.read_text("utf-8") for path in UNITS}
+    every = {
+        what: seconds(re.findall(r"OnCalendar=(.+)", text[f"settlement-{what}.timer"])[0])
+        for what in ("backup", "audit")
+    }
+    (keep,) = re.findall(r"backup --keep (\d+)", text["settlement-backup.service"])
+    alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8")
+    after = {
+        what: int(re.findall(rf"settlement_{what}_age_seconds\) > (\d+)", alerts)[0])
+        for what in every
+    }
+    assert after == {what: 2 * period for what, period in every.items()}
+    # Somebody has to notice that audits stopped, and to act on it over a long weekend.
+    assert int(keep) * every["backup"] > after["audit"] + 7 * 86_400
+
+
+def test_the_page_makes_every_directory_that_a_unit_writes_to() -> None:
+    """Catches a unit that does not start because systemd has nothing to mount there."""
+    (made,) = re.findall(
+        r"^install -d .*", (ROOT / "docs" / "deployment.md").read_text("utf-8"), re.MULTILINE
+    )
+    wanted = re.findall(
+        r"^ReadWritePaths=(.+)$", "\n".join(map(Path.read_text, UNITS)), re.MULTILINE
+    )
+    assert {path for line in wanted for path in line.split()} <= set(made.split())
+
+
+def test_the_service_starts_under_a_role_that_may_not_change_the_schema() -> None:
+    for name in ("settlement.service", "settlement-worker@.service"):
+        (line,) = re.findall(
+            r"^ExecStart=(.+)$", (DIRECTORY / name).read_text("utf-8"), re.MULTILINE
+        )
+        assert "--no-migrate" in line
 
 
 def test_the_image_starts_a_command_that_exists() -> None:

@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from settlement.core.errors import DatabaseUnavailable
 from settlement.core.writeset import WriteSet
 from settlement.edge.worker import Loop, Worker, has_events, has_jobs
 from settlement.service.jobs import JobQueue
@@ -94,6 +95,18 @@ def test_a_commit_during_a_step_is_not_forgotten() -> None:
     worker.start()
     assert seen.wait(20)
     worker.stop()
+
+
+def test_a_database_that_is_away_is_one_line_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Broken build: an outage buries the log under a traceback per loop and try."""
+    step = Steps(DatabaseUnavailable(reason="refused"))
+    with working(Loop(name="a", step=step, interval_seconds=HOUR)):
+        step.wait(2)
+    (said,) = [one for one in caplog.records if "loop a" in one.getMessage()]
+    assert said.exc_info is None
+    assert "refused" in said.getMessage()
 
 
 def test_a_loop_that_crashes_starts_again_and_says_so(caplog: pytest.LogCaptureFixture) -> None:

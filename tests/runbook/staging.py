@@ -142,7 +142,8 @@ class Scene:
     def run(self, command: Command) -> str:
         """Run a line as its reader would; what it said. Fails on another exit code."""
         if command.line.startswith("systemctl "):
-            return self._unit(command.line.split()[1])
+            verb, *units = command.line.split()[1:]
+            return self._unit(verb) if "settlement" in units else ""
         done = subprocess.run(
             ["bash", "-c", command.line],
             cwd=self.deployment.directory,
@@ -206,6 +207,7 @@ def tampered_event(scene: Scene) -> None:
         "UPDATE event SET payload = replace(payload, '9900', '1900')"
         f" WHERE deal_id = '{deal}' AND event_type = 'SETTLED'"
     )
+    backed_up(scene)  # the timer goes on until somebody notices
 
 
 def tampered_books(scene: Scene) -> None:
@@ -217,6 +219,7 @@ def tampered_books(scene: Scene) -> None:
         f"UPDATE account SET credits_posted = credits_posted + 100 WHERE ref = 'entity:{seller}'",
         *NO_GUARD[scene.deployment.database.partition(":")[0]],
     )
+    backed_up(scene)  # the timer goes on until somebody notices
 
 
 NO_GUARD = {
@@ -271,5 +274,5 @@ def lose(scene: Scene) -> None:
 
 
 def backed_up(scene: Scene) -> None:
-    """The last good backup."""
-    scene.run(Command("bash scripts/backup.sh"))
+    """A backup, as the timer makes it."""
+    scene.run(Command("settlement backup"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from settlement.core.checkpoint import TreeHead, head_from_document
-from settlement.core.errors import BehindCheckpoint, CheckpointDiverged, StoreCorrupt
+from settlement.core.errors import BehindCheckpoint, CheckpointDamaged, CheckpointDiverged
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.service.log import LogSettings, Sequencer
 from settlement.store import log as rows
@@ -209,7 +209,7 @@ def test_a_contradicting_file_stops_the_log(db: Database, path: Path, size: int)
 def test_a_damaged_file_is_refused_not_ignored(path: Path, text: bytes) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(text)
-    with pytest.raises(StoreCorrupt):
+    with pytest.raises(CheckpointDamaged):
         CheckpointFile(path).read()
 
 

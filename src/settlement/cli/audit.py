@@ -36,7 +36,7 @@ from settlement.cli.pause import operator_name
 from settlement.service import verdict
 from settlement.service.audit import CHECKS, SINCE, Status, Watcher, run_audit
 from settlement.service.audit_base import AuditContext
-from settlement.service.audit_runs import record_run, report_hash
+from settlement.service.audit_runs import next_since, record_run, report_hash
 from settlement.service.backup import Progress
 from settlement.service.checkpoint_file import CheckpointFile
 from settlement.service.restore import checked
@@ -90,6 +90,7 @@ def audit(  # noqa: PLR0913  # one parameter per option
         raise click.UsageError("an archive is audited whole, and nothing is written into it")
     settings = settings_from_environment(database=database)
     context = replace(known_outside(settings), since=since_head or 0)
+    following: int | None = None
     if archive is not None:
         report = _audit_archive(archive, context)
     else:
@@ -97,15 +98,27 @@ def audit(  # noqa: PLR0913  # one parameter per option
             report = _audit(db, context)
             if record:
                 record_run(db, report, operator_name(operator))
+                following = next_since(db, report)
     if as_json:
-        emit({**report.document(), "report_hash": report_hash(report), "recorded": record})
+        said = {"report_hash": report_hash(report), "recorded": record, "next_since": following}
+        emit({**report.document(), **said})
     else:
         _show(report, only_failed=only_failed)
+        if record:
+            _tell_next(following)
     if (
         database is None and archive is None
     ):  # of the books that are served, not of a copy somebody looks into
         _leave_verdict(settings, report)
     return EXIT_OK if report.clean else EXIT_NO
+
+
+def _tell_next(following: int | None) -> None:
+    """What the next run may start from: only a clean one covers what it has read."""
+    if following is not None:
+        console().print(f"On record. The next audit can go on with --since-head {following}.")
+    else:
+        console().print("On record. Nothing is to go on from: the next audit is a whole one.")
 
 
 def _audit(db: Database, context: AuditContext) -> AuditReport:

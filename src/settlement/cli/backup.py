@@ -29,12 +29,14 @@ from settlement.cli.output import (
     opened,
     settings_from_environment,
 )
+from settlement.core.errors import DatabaseUnavailable
 from settlement.service.archive import archives_in
 from settlement.service.audit import run_audit
 from settlement.service.backup import QUIET, BackupPlan, take_backup
 from settlement.service.backup import Progress as Watch
 from settlement.service.restore import check_lines
 from settlement.signing import Ed25519FileSigner
+from settlement.store import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +108,8 @@ def backup(  # one parameter per option
 def _validate(settings: Settings, out: Path, *, as_json: bool) -> int:
     context = known_outside(settings)
     with opened(settings, must_exist=True, migrated=True) as db:
+        if (damage := operator.damage(db)) is not None:
+            raise DatabaseUnavailable(reason=damage)
         report = run_audit(db, context)
     newest = next(reversed(archives_in(out)), None)
     manifest = None

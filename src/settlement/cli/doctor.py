@@ -22,10 +22,12 @@ from rich.table import Table
 from settlement.cli import doctor_around
 from settlement.cli.findings import OK, PROBLEM, WARNING, Finding, nearest
 from settlement.cli.output import (
+    DAMAGE_ADVICE,
     DATABASE_ADVICE,
     EXIT_NO,
     EXIT_OK,
     console,
+    database_advice,
     database_option,
     database_silence,
     emit,
@@ -39,12 +41,14 @@ from settlement.service.checkpoint_file import CheckpointFile
 from settlement.signing import Ed25519FileSigner, SigningKeyError, verify_ed25519
 from settlement.store import operator
 from settlement.store.database import MigrationRefused, StoreError, SystemClock, open_database
+from settlement.store.log import find_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from settlement.config import Settings
+    from settlement.core.checkpoint import TreeHead
     from settlement.store.database import Database
 
 _MARKS: Final = {
@@ -104,12 +108,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _no_database(error: Exception) -> Finding:
-    return Finding(
-        name="database",
-        status=PROBLEM,
-        detail=database_silence(error) if isinstance(error, DatabaseUnavailable) else str(error),
-        advice=DATABASE_ADVICE,
-    )
+    if isinstance(error, DatabaseUnavailable):
+        detail, advice = database_silence(error), database_advice(error)
+    else:
+        detail, advice = str(error), DATABASE_ADVICE
+    return Finding(name="database", status=PROBLEM, detail=detail, advice=advice)
 
 
 def _opened(db: Database) -> Iterator[Finding]:
@@ -137,6 +140,11 @@ def _opened(db: Database) -> Iterator[Finding]:
         )
         return
     yield Finding(name="schema", status=OK, detail="up to date")
+    if (damage := operator.damage(db)) is not None:
+        yield Finding(name="file", status=PROBLEM, detail=damage, advice=DAMAGE_ADVICE)
+        return
+    if db.kind == "sqlite":
+        yield Finding(name="file", status=OK, detail="every page and row was read")
     stamp_us = operator.probe(db)
     yield Finding(name="commit", status=OK, detail="a transaction was committed")
     yield from _clock(db, stamp_us)
@@ -279,12 +287,52 @@ def _checkpoint(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             name="checkpoint file",
             status=PROBLEM,
-            detail=str(error),
+            detail=error.detail if isinstance(error, SettlementError) else str(error),
             advice="Put your own copy of it back; do not delete it.",
         )
         return
-    detail = "none yet" if head is None else f"tree head of size {head.tree_size}"
-    yield Finding(name="checkpoint file", status=OK, detail=detail)
+    if head is None:
+        yield Finding(name="checkpoint file", status=OK, detail="none yet")
+        return
+    yield _against_log(settings, head)
+
+
+def _against_log(settings: Settings, promised: TreeHead) -> Finding:
+    """What makes a start read-only: a log that is shorter than what was signed, or another."""
+    detail = f"tree head of size {promised.tree_size}"
+    try:
+        reached, root = _log_at(settings, promised.tree_size)
+    except (SettlementError, StoreError, RuntimeError):  # the database has a finding of its own
+        detail += "; the log cannot be read to compare it with"
+        return Finding(name="checkpoint file", status=OK, detail=detail)
+    if reached >= promised.tree_size and root == promised.root_hash:
+        return Finding(name="checkpoint file", status=OK, detail=f"{detail}, and the log has it")
+    if reached < promised.tree_size:
+        detail += f" was signed, the log in the database reaches {reached} only"
+    else:
+        detail += ": the log in the database has another root there"
+    return Finding(
+        name="checkpoint file",
+        status=PROBLEM,
+        detail=detail,
+        advice="A start is read-only: `settlement recover` a later backup, or, if there is none,"
+        " `settlement accept-gap`. docs/incident_runbook.md, incidents 3 and 7.",
+    )
+
+
+def _log_at(settings: Settings, tree_size: int) -> tuple[int, str | None]:
+    """The size of the last head in the database, and the root of the head of that size."""
+    path = settings.sqlite_path
+    if path is not None and not path.exists():
+        return 0, None
+    db = open_database(settings.database)
+    try:
+        if not operator.schema_state(db).applied:
+            return 0, None
+        last, same = db.read(lambda tx: (find_head(tx), find_head(tx, tree_size)))
+    finally:
+        db.close()
+    return 0 if last is None else last.tree_size, None if same is None else same.root_hash
 
 
 def _port(settings: Settings) -> Iterator[Finding]:

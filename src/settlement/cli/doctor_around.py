@@ -43,8 +43,9 @@ _SYNCS: Final = 9
 #: No disk syncs faster; what does keeps the data in memory or in a cache that a power cut empties.
 _SYNC_MIN_NS: Final = 20_000
 _DAY_US: Final = 86_400_000_000
-_BACKUP_MAX_US: Final = 26 * _DAY_US // 24
-_AUDIT_MAX_US: Final = 2 * _DAY_US
+#: As the alerts of deploy/prometheus have it.
+_BACKUP_MAX_US: Final = 2 * _DAY_US // 24
+_AUDIT_MAX_US: Final = _DAY_US // 2
 _CONNECT_SECONDS: Final = 3
 
 
@@ -151,7 +152,7 @@ def webhook_secrets(settings: Settings) -> Iterator[Finding]:
 
 def rail(settings: Settings) -> Iterator[Finding]:
     """Ask the rail something that changes nothing."""
-    if settings.rail == SIMULATED and not settings.rail_dir.exists():
+    if settings.rail == SIMULATED and settings.sandbox and not settings.rail_dir.exists():
         detail = f"{settings.rail_dir} does not exist yet"
         advice = "The first start makes it."
         yield Finding(name="rail", status=WARNING, detail=detail, advice=advice)
@@ -172,6 +173,11 @@ def rail(settings: Settings) -> Iterator[Finding]:
     except (SettlementError, OSError) as error:
         advice = "SETTLEMENT_RAIL_DIR must be readable and hold the simulated rail's book whole."
         yield Finding(name="rail", status=PROBLEM, detail=str(error), advice=advice)
+        return
+    if settings.rail == SIMULATED and not settings.sandbox:
+        detail = "live mode with the simulated rail: it books payments that nobody makes"
+        advice = "SETTLEMENT_RAIL=stripe, or SETTLEMENT_MODE=sandbox for a rehearsal."
+        yield Finding(name="rail", status=WARNING, detail=detail, advice=advice)
         return
     yield Finding(name="rail", status=OK, detail=f"{settings.rail} answers")
 

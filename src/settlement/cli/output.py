@@ -23,7 +23,7 @@ from rich.console import Console
 from settlement.config import ConfigError, Settings, load, unknown_settings
 from settlement.core.errors import DatabaseUnavailable, Kind, SettlementError
 from settlement.signing import SigningKeyError
-from settlement.store.database import MigrationRefused, open_database
+from settlement.store.database import DAMAGED, MigrationRefused, NotAllowed, open_database
 from settlement.store.operator import schema_state
 
 if TYPE_CHECKING:
@@ -58,10 +58,25 @@ database_option = click.option(
 DATABASE_ADVICE: Final = (
     "Check SETTLEMENT_DATABASE, and that the database runs and lets this user in."
 )
+DAMAGE_ADVICE: Final = (
+    "Stop the servers and keep the file as it is; then docs/incident_runbook.md, incident 7."
+)
+RIGHTS_ADVICE: Final = (
+    "If the owner of the tables is meant to do this: --database postgresql://OWNER@..."
+    " If this role lacks its rights, as after a migration or a restore into an empty database:"
+    " run deploy/postgres/roles.sql as the owner."
+)
 #: Columns of what is no terminal: nothing is cut or wrapped for a window that is not there.
 WIDE: Final = 1000
 #: What a command may end with that is no fault of ours.
-REFUSALS: Final = (SettlementError, ConfigError, SigningKeyError, MigrationRefused, OSError)
+REFUSALS: Final = (
+    SettlementError,
+    ConfigError,
+    SigningKeyError,
+    MigrationRefused,
+    NotAllowed,
+    OSError,
+)
 
 #: What callers are told of their own things and of endpoints, for whoever may see everything.
 _BY_HAND: Final[Mapping[str, str]] = {
@@ -148,7 +163,7 @@ def run(app: click.Command, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except REFUSALS as error:
-        return _refusal(*_told(error), as_json=as_json)
+        return refusal(*_told(error), as_json=as_json)
     return outcome if isinstance(outcome, int) else EXIT_OK
 
 
@@ -156,7 +171,7 @@ def _told(error: Exception) -> tuple[str, str, int]:
     """Code, sentence and exit code of a refusal."""
     match error:
         case DatabaseUnavailable():
-            sentence = f"{database_silence(error)} {DATABASE_ADVICE}"
+            sentence = f"{database_silence(error)} {database_advice(error)}"
             return error.code, sentence, EXIT_BY_KIND[error.kind]
         case SettlementError():
             said = _BY_HAND.get(error.code)
@@ -164,6 +179,9 @@ def _told(error: Exception) -> tuple[str, str, int]:
             return error.code, sentence, EXIT_BY_KIND[error.kind]
         case MigrationRefused():
             return "migration_refused", f"{error}.", EXIT_NO
+        case NotAllowed():
+            sentence = f"The database refuses this to its role ({error}). {RIGHTS_ADVICE}"
+            return "role_lacks_rights", sentence, EXIT_BY_KIND[Kind.FORBIDDEN]
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return "system_error", f"{where}{error.strerror or error}.", EXIT_NO
@@ -173,6 +191,11 @@ def _told(error: Exception) -> tuple[str, str, int]:
 def database_silence(error: DatabaseUnavailable) -> str:
     """The sentence for a command: with the driver's own words, without advice on requests."""
     return f"The database did not answer ({_POOL.said or error.reason})."
+
+
+def database_advice(error: DatabaseUnavailable) -> str:
+    """What to do next."""
+    return DAMAGE_ADVICE if error.reason.startswith(DAMAGED) else DATABASE_ADVICE
 
 
 class _PoolWords(logging.Handler):
@@ -189,7 +212,8 @@ class _PoolWords(logging.Handler):
 _POOL: Final = _PoolWords(logging.WARNING)
 
 
-def _refusal(code: str, sentence: str, exit_code: int, *, as_json: bool) -> int:
+def refusal(code: str, sentence: str, exit_code: int, *, as_json: bool) -> int:
+    """Say it, as JSON or in a sentence; the exit code."""
     if as_json:
         emit({"ok": False, "error": code, "detail": sentence})
     else:

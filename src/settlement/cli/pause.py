@@ -90,12 +90,19 @@ def _turn(
     db: Database, switch: Switch, *, paused: bool, reason: str, by: str | None, as_json: bool
 ) -> None:
     changed = pauses.change(db, switch, paused=paused, reason=reason, operator=operator_name(by))
-    on = db.read(read_pauses).on
+    now = db.read(read_pauses)
+    on = now.on
+    since = next((row.since for row in now.rows if row.switch == switch.value), None)
     if as_json:
-        emit({"ok": True, "switch": switch.value, "changed": changed, "paused": list(on)})
+        told = {"switch": switch.value, "changed": changed, "since": since, "paused": list(on)}
+        emit({"ok": True, **told})
         return
     state = "paused" if paused else "running"
-    console().print(f"{switch.value} is {state}." if changed else f"{switch.value} was {state}.")
+    if changed:
+        console().print(f"{switch.value} is {state}.")
+    else:
+        always = "and never was paused" if since is None else f"since {since}"
+        console().print(f"Nothing done: {switch.value} is already {state}, {always}.")
     if not paused and Switch.ALL.value in on:
         console().print("`all` is still paused, so it waits.")
 

@@ -1,8 +1,9 @@
 """`settlement prove-mover`: try the writes that nobody may make, and say which layer refused each.
 
 Guarantees: everything is tried on a scratch copy (SQLite) or a scratch database beside yours
-(PostgreSQL), which is removed; on PostgreSQL the guards of your database are then compared with the
-scratch one's, definition by definition. Exit 1 when anything was accepted, or a guard is missing.
+(PostgreSQL), which is removed; the guards of your database are then compared with those that the
+migrations make, definition by definition. Exit 1 when anything was accepted, or a guard is
+missing; 4 when the role may not make a scratch database, so that nothing is known.
 Does not: write to your database.
 Change colour: green.
 """
@@ -17,17 +18,20 @@ import rich_click as click
 from rich.table import Table
 
 from settlement.cli.output import (
+    EXIT_BY_KIND,
     EXIT_NO,
     EXIT_OK,
     console,
     database_option,
     emit,
     json_option,
+    refusal,
     settings_from_environment,
 )
 from settlement.config import load
 from settlement.core.api_keys import FIRST_SCOPES
 from settlement.core.canonical import j_text
+from settlement.core.errors import Kind
 from settlement.core.operations import Go, ProofPack, RecordPayment, RecordReceipt, Settle, Split
 from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
 from settlement.core.verification import evaluate
@@ -37,7 +41,7 @@ from settlement.service.prove import Verdict, prove
 from settlement.service.register import Profile, new_registration
 from settlement.store.database import open_database
 from settlement.store.pauses import Switch, read_pauses
-from settlement.store.scratch import guards_of, scratch_database
+from settlement.store.scratch import NoScratch, guards_of, scratch_database
 from settlement.wiring import build
 
 if TYPE_CHECKING:
@@ -59,8 +63,12 @@ def prove_mover(*, database: str | None, as_json: bool) -> int:
     settings = settings_from_environment(database=database)
     if not as_json:
         logging.getLogger("settlement").setLevel(logging.CRITICAL)
-    with scratch_database(settings.database) as scratch:
-        verdicts, differing = _prove(scratch, settings.database)
+    try:
+        with scratch_database(settings.database) as scratch:
+            verdicts, differing = _prove(scratch, settings.database)
+    except NoScratch as error:
+        # Not 1, which says that a forbidden write was accepted.
+        return refusal("no_scratch", f"{error}.", EXIT_BY_KIND[Kind.FORBIDDEN], as_json=as_json)
     good = all(one.refused for one in verdicts) and not differing
     if as_json:
         emit(
@@ -96,10 +104,20 @@ def _prove(scratch: Scratch, live_url: str) -> tuple[list[Verdict], list[str]]:
         _let_go_on(services)
         settled_id, funded_id = _Story(services).play()
         verdicts = prove(services.db, settled_id, funded_id)
-        differing = [] if scratch.is_copy else _differing(services, live_url)
+        fresh = _fresh_guards(scratch) if scratch.is_copy else guards_of(services.db)
     finally:
         services.close()
-    return verdicts, differing
+    return verdicts, _differing(fresh, live_url)
+
+
+def _fresh_guards(scratch: Scratch) -> dict[str, str]:
+    """The guards that the migrations make: a copy has what the original has."""
+    db = open_database(f"sqlite:///{scratch.directory / 'fresh.db'}")
+    try:
+        db.migrate()
+        return guards_of(db)
+    finally:
+        db.close()
 
 
 def _let_go_on(services: Services) -> None:
@@ -110,16 +128,16 @@ def _let_go_on(services: Services) -> None:
         )
 
 
-def _differing(services: Services, live_url: str) -> list[str]:
+def _differing(fresh: dict[str, str], live_url: str) -> list[str]:
     """Guards that a database fresh from the migrations has, and yours lacks or has otherwise."""
-    if live_url.startswith("sqlite:"):
-        return []  # there is no file yet
+    path = load({}, database=live_url).sqlite_path
+    if path is not None and not path.exists():
+        return []
     live = open_database(live_url)
     try:
         mine = guards_of(live)
     finally:
         live.close()
-    fresh = guards_of(services.db)
     return sorted(name for name, digest in fresh.items() if mine.get(name) != digest)
 
 

@@ -34,7 +34,7 @@ from settlement.cli.output import (
     opened,
     settings_from_environment,
 )
-from settlement.config import ConfigError, with_port
+from settlement.config import SIMULATED, ConfigError, with_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,6 +238,8 @@ class _Announcement:
             return
         lines = [f"[bold]{name:7}[/] {address}" for name, address in addresses.items()]
         lines.append(f"[bold]mode   [/] {self._settings.mode.value}, {_kind(self._settings)}")
+        if not self._settings.sandbox and self._settings.rail == SIMULATED:
+            lines.append("[bold red]rail   [/] simulated: it books payments that nobody makes")
         out = console()
         if out.is_terminal:
             out.print(Panel("\n".join(lines), title="settlement", expand=False))

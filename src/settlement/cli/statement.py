@@ -26,7 +26,7 @@ from settlement.cli.output import (
     settings_from_environment,
 )
 from settlement.service.revenue import instant
-from settlement.service.statements import make_statement
+from settlement.service.statements import FIRST_TIME, make_statement
 
 if TYPE_CHECKING:
     from settlement.service.statements import Statement
@@ -72,6 +72,8 @@ def statement(
     settings = settings_from_environment(database=database)
     if out is not None and out.suffix not in _FORMS:
         raise click.UsageError(f"{out} is neither a .html nor a .csv file.")
+    if out is not None and not out.parent.is_dir():
+        raise click.UsageError(f"there is no directory {out.parent}")
     since, until = period or ("", "")
     with opened(settings, must_exist=True, migrated=True) as db:
         made = make_statement(
@@ -82,7 +84,6 @@ def statement(
             instant(until, "until"),
         )
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(_FORMS[out.suffix](made), "utf-8")
     if as_json:
         whole = {"statement_id": made.statement_id, "digest": made.digest}
@@ -100,10 +101,15 @@ def _csv(made: Statement) -> str:
     rows = csv.DictWriter(text, list(_TITLES), extrasaction="ignore")
     rows.writeheader()
     period = document["period"]
-    rows.writerow(_balance_row("opening_balance", period["from"], document))
+    rows.writerow(_balance_row("opening_balance", _start(period, ""), document))
     rows.writerows(document["entries"])
     rows.writerow(_balance_row("closing_balance", period["to"], document))
     return text.getvalue()
+
+
+def _start(period: dict[str, str], beginning: str) -> str:
+    """When the period starts; one without a start begins with the account, not in 1970."""
+    return beginning if period["from"] == FIRST_TIME else period["from"]
 
 
 def _balance_row(name: str, at: str, document: dict[str, Any]) -> dict[str, str]:
@@ -116,7 +122,10 @@ def _show(made: Statement) -> None:
     for column, name in zip(table.columns, _TITLES, strict=True):
         column.justify = "right" if name in _RIGHT else "left"
     table.add_row(
-        document["period"]["from"], "opening balance", *[""] * 4, document["opening_balance"]
+        _start(document["period"], "before all"),
+        "opening balance",
+        *[""] * 4,
+        document["opening_balance"],
     )
     for line in document["entries"]:
         table.add_row(*(line[name] for name in _TITLES))
@@ -153,7 +162,7 @@ def _html(made: Statement) -> str:
     facts = {
         "Agent": document["agent_id"],
         "Account": document["account"],
-        "Period": f"{period['from']} to {period['to']}",
+        "Period": f"{_start(period, 'the beginning')} to {period['to']}",
         "Currency": f"{document['currency']} ({document['asset']})",
         "Opening balance": document["opening_balance"],
         "Out": document["debits"],

@@ -154,6 +154,18 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def proxies(text: str) -> tuple[str, ...]:
+    """A comma-separated list of addresses and networks; `*` for anybody."""
+    found = names(text)
+    for part in found:
+        try:
+            if part != "*":
+                ipaddress.ip_network(part)
+        except ValueError:
+            raise ValueError(f"{part!r} is no address, network such as 10.0.0.0/8, or *") from None
+    return found
+
+
 def prices(text: str) -> tuple[tuple[str, str, str], ...]:
     """Prices by work: `vertical/sku=amount`, comma-separated; the sku may be empty."""
     found = []

@@ -95,7 +95,7 @@ class ServingSettings:
     )
     trusted_proxies: tuple[str, ...] = field(
         metadata=setting(
-            "", readers.names, "Addresses, comma-separated, whose X-Forwarded-For is believed."
+            "", readers.proxies, "Addresses, comma-separated, whose X-Forwarded-For is believed."
         )
     )
     log_level: LogLevel = field(

@@ -20,6 +20,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from settlement.core.errors import DatabaseUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -143,7 +145,12 @@ class Worker:
             except Exception as error:
                 running.crashes += 1
                 running.error = f"{type(error).__name__}: {error}"
-                logger.exception("loop %s crashed and starts again", running.loop.name)
+                if isinstance(error, DatabaseUnavailable):
+                    # No fault of ours, in every loop at once, and as often as they try: one line.
+                    why = (running.loop.name, error.reason)
+                    logger.warning("loop %s waits: the database did not answer (%s)", *why)
+                else:
+                    logger.exception("loop %s crashed and starts again", running.loop.name)
                 pause = _BACKOFF_FIRST if running.steps > steps_before else pause
                 self._stopping.wait(pause)
                 pause = min(_BACKOFF_MAX, pause * 2)

@@ -87,6 +87,15 @@ def audited_to(tx: Tx) -> int:
     return max(sizes)
 
 
+def next_since(db: Database, report: AuditReport) -> int | None:
+    """The head that the next audit may go on from once this one is on record; None: from none."""
+    if not report.clean:
+        return None
+    seen = report.rows["log_entry"]
+    size = db.read(lambda tx: tx.one("audit_run_head", seen=seen))["tree_size"]
+    return size or None
+
+
 # --- 47 ------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from settlement.core.canonical import load_json
 from settlement.core.checkpoint import TreeHead, head_from_document
-from settlement.core.errors import CanonicalForm, InvalidField, StoreCorrupt
+from settlement.core.errors import CanonicalForm, CheckpointDamaged, InvalidField
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ class CheckpointFile:
         self._path = path
 
     def read(self) -> TreeHead | None:
-        """The head in the file, None without one; raises StoreCorrupt for any other text."""
+        """The head in the file, None without one; raises CheckpointDamaged for any other text."""
         if self._path is None:
             return None
         try:
@@ -42,14 +42,19 @@ class CheckpointFile:
         except FileNotFoundError:
             return None
         except UnicodeDecodeError as error:
-            raise StoreCorrupt(where="the checkpoint file", reason="it is not text") from error
+            raise self._damaged("it is not text") from error
         try:
             document = load_json(text)
             if not isinstance(document, dict):
-                raise StoreCorrupt(where="the checkpoint file", reason="it holds no tree head")
+                raise self._damaged("it is no JSON object")
             return head_from_document(document)
-        except (CanonicalForm, InvalidField) as error:
-            raise StoreCorrupt(where="the checkpoint file", reason=error.detail) from error
+        except CanonicalForm as error:
+            raise self._damaged("it is not JSON") from error
+        except InvalidField as error:
+            raise self._damaged(f"{error.field} {error.reason}") from error
+
+    def _damaged(self, reason: str) -> CheckpointDamaged:
+        return CheckpointDamaged(path=str(self._path), reason=reason)
 
     def advance(self, head: TreeHead) -> bool:
         """Write a larger head than the file's; tells whether it did. The head is committed."""

@@ -24,6 +24,7 @@ from settlement.service.entry_view import Entry, entries_of
 from settlement.service.fresh import new_id
 from settlement.service.reputation import get_agent
 from settlement.store import statements as rows
+from settlement.store.agents import accounts_of
 from settlement.store.log import find_head
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def make_statement(
 
     def make(tx: Tx) -> Statement:
         get_agent(tx, agent_id)
+        _check_asset(tx, agent_id, asset)
         head = find_head(tx)
         if head is None:
             raise LogLagging(deal_id=system_stream(agent_id))
@@ -81,6 +83,15 @@ def make_statement(
         return made
 
     return db.transaction(make)
+
+
+def _check_asset(tx: Tx, agent_id: str, asset: str) -> None:
+    """Refuse an asset in which the agent has nothing, unless it has nothing at all."""
+    own = sorted({one.asset for one in accounts_of(tx, agent_id)})
+    known = own or rows.assets(tx)
+    if asset not in known:
+        reason = f"no account in {asset}; the assets are {', '.join(known)}"
+        raise InvalidField(field="asset", reason=reason)
 
 
 def remade_digest(tx: Tx, row: StatementRow) -> str | None:

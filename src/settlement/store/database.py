@@ -13,7 +13,7 @@ Change colour: red.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from settlement.store.lease_clock import Uptime, machine_uptime
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Row: TypeAlias = "dict[str, Any]"
+
+
+#: How the reason of a DatabaseUnavailable begins when no waiting helps.
+DAMAGED: Final = "the file is damaged"
 
 
 class StoreError(Exception):
@@ -54,6 +58,10 @@ class LostRow(StoreError):
 
 class StatementFailed(StoreError):
     """A programmer's error in a statement or its parameters; never a refusal by a rule."""
+
+
+class NotAllowed(StatementFailed):
+    """The database's role lacks a right; says which."""
 
 
 class MigrationRefused(StoreError):

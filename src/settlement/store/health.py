@@ -80,10 +80,9 @@ def read_stock(tx: Tx) -> Stock:
     intents = tx.one("health_intents_open", limit=FIGURE_MAX)
     feed = tx.maybe("health_feed_last")
     head = tx.maybe("health_head_last")
-    effects = tx.all("health_effects_open", limit=FIGURE_MAX)
     return Stock(
         now_us=tx.now_us,
-        effects={row["state"]: row["found"] for row in effects},
+        effects=effects_in_flight(tx),
         intents_open=intents["found"],
         intents_soonest=intents["soonest"],
         feed_released=None if feed is None else feed["released_at"],
@@ -91,6 +90,12 @@ def read_stock(tx: Tx) -> Stock:
         head_size=0 if head is None else head["tree_size"],
         database_bytes=tx.one("health_database_bytes")["bytes"],
     )
+
+
+def effects_in_flight(tx: Tx) -> dict[str, int]:
+    """How many effects have no outcome yet, by state."""
+    rows = tx.all("health_effects_open", limit=FIGURE_MAX)
+    return {row["state"]: row["found"] for row in rows}
 
 
 def ping(tx: Tx) -> None:

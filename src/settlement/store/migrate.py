@@ -61,12 +61,20 @@ def migrations_of(kind: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
+def is_begun(tx: Tx) -> bool:
+    """Whether the register of migrations is there, also for a role that may not read it."""
+    return bool(tx.one("migration_table_there")["there"])
+
+
 def apply_migrations(tx: SchemaTx, kind: str, up_to: int | None = None) -> list[str]:
     """Apply what is missing; the caller holds the lock that keeps other processes out.
 
     `up_to`: stop there, for rows of an older release that are about to be loaded.
     """
-    tx.run("migration_table_create")
+    # A role that may not change the schema starts on one that is up to date: nothing is made that
+    # is there already, for even IF NOT EXISTS asks for the right to make it.
+    if not is_begun(tx):
+        tx.run("migration_table_create")
     applied = {row["number"]: row for row in tx.all("migration_all")}
     files = migrations_of(kind)
     newer = [number for number in applied if number > len(files)]

@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from settlement.store.database import MigrationRefused, StatementFailed
+from settlement.core.errors import DatabaseUnavailable
+from settlement.store.database import DAMAGED, MigrationRefused
 from settlement.store.lease_clock import wall_text
-from settlement.store.migrate import migrations_of
+from settlement.store.migrate import is_begun, migrations_of
 from settlement.store.pauses import read_pauses
 
 if TYPE_CHECKING:
@@ -45,12 +46,11 @@ class Durability:
 
 
 def schema_state(db: Database) -> SchemaState:
-    """Compare the database with this release; raises MigrationRefused when it is newer."""
+    """Compare the database with this release; raises MigrationRefused when it is newer,
+    NotAllowed when the role may not see how far it is.
+    """
     files = [f"{file.number:04d}_{file.name}" for file in migrations_of(db.kind)]
-    try:
-        rows = db.read(lambda tx: tx.all("migration_all"))
-    except StatementFailed:  # no table of migrations: nothing was ever applied
-        rows = []
+    rows = db.read(lambda tx: tx.all("migration_all") if is_begun(tx) else [])
     applied = tuple(f"{row['number']:04d}_{row['name']}" for row in rows)
     if len(applied) > len(files):
         raise MigrationRefused(
@@ -78,6 +78,19 @@ def probe(db: Database) -> int:
         return tx.now_us
 
     return db.transaction(write)
+
+
+def damage(db: Database) -> str | None:
+    """What SQLite finds when it reads its whole file; None when it is sound, and for PostgreSQL."""
+    if db.kind != "sqlite":
+        return None
+    try:
+        said = str(db.read(lambda tx: tx.one("operator_quick_check"))["said"])
+    except DatabaseUnavailable as error:
+        if not error.reason.startswith(DAMAGED):
+            raise
+        return error.reason
+    return None if said == "ok" else f"{DAMAGED}: {said.splitlines()[0].rstrip('.')}"
 
 
 def last_head_time(db: Database) -> str | None:

@@ -27,7 +27,7 @@ from psycopg.types.numeric import Int8Dumper
 
 from settlement.core.clock import time_text
 from settlement.core.errors import DatabaseUnavailable
-from settlement.store.database import ConstraintViolated, LostRow, StatementFailed
+from settlement.store.database import ConstraintViolated, LostRow, NotAllowed, StatementFailed
 from settlement.store.migrate import apply_migrations
 from settlement.store.presence import BEING_REPLACED
 from settlement.store.queries import load_queries
@@ -288,7 +288,8 @@ def translated(error: psycopg.Error) -> Exception:
             return ConstraintViolated(diag.constraint_name or str(error))
         case psycopg.OperationalError():
             return DatabaseUnavailable(reason=diag.message_primary or type(error).__name__)
-    return StatementFailed(f"{type(error).__name__}: {error}")
+    lacks_right = isinstance(error, errors.InsufficientPrivilege)
+    return (NotAllowed if lacks_right else StatementFailed)(f"{type(error).__name__}: {error}")
 
 
 class _ArrayDumper(Dumper):

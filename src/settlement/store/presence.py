@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from settlement.core.errors import DatabaseUnavailable
 from settlement.store.database import StoreError
@@ -29,8 +30,10 @@ BEING_REPLACED = "a recovery has this database to itself"
 class InUse(StoreError):
     """Some process has the database open: a server, a worker or a command."""
 
-    def __init__(self) -> None:
+    def __init__(self, holders: tuple[str, ...] = ()) -> None:
         super().__init__("the database is in use")
+        #: Who has it, as far as the system tells.
+        self.holders = holders
 
 
 def unfinished_mark(path: Path) -> Path:
@@ -51,7 +54,42 @@ def share_file(path: Path) -> int:
         # Between two of its files an SQLite database is neither the old nor the new one.
         reason = f"a recovery of {path} was cut short; run `settlement recover` again"
         raise DatabaseUnavailable(reason=reason)
+    if not path.exists():
+        _make_private(path)
     return handle
+
+
+def _make_private(path: Path) -> None:
+    """Make a new file that only its owner may read; what SQLite lays beside it takes after it.
+
+    Under a name of its own first: to open and close the file itself would, in a process that has
+    it open already, drop the locks of SQLite.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    os.close(handle)
+    with suppress(FileExistsError):  # somebody was faster, by the same way
+        os.link(name, path)
+    os.unlink(name)
+
+
+#: Linux's list of file locks; where there is none, nobody is named.
+_LOCKS: Final = Path("/proc/locks")
+
+
+def holders_of_file(path: Path) -> tuple[str, ...]:
+    """The processes that have an SQLite file open, as far as the system tells.
+
+    A process that forked after it had opened the file is named by the parent, which may be gone.
+    """
+    try:
+        inode = str(Path(f"{path}.open").stat().st_ino)
+        lines = _LOCKS.read_text("ascii").splitlines()
+    except OSError:
+        return ()
+    locks = [line.split() for line in lines if " FLOCK " in line and "->" not in line]
+    mine = str(os.getpid())
+    pids = {lock[4] for lock in locks if lock[5].rpartition(":")[2] == inode}
+    return tuple(f"process {pid}" for pid in sorted(pids - {mine}, key=int))
 
 
 @contextmanager
@@ -62,7 +100,7 @@ def alone_with_file(path: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise InUse from None
+        raise InUse(holders_of_file(path)) from None
     try:
         yield
     finally:

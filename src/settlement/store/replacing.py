@@ -11,10 +11,13 @@ Spec §17.2, decision 0017. Change colour: red.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import apsw
@@ -23,28 +26,32 @@ import psycopg
 from settlement.core.errors import DatabaseUnavailable
 from settlement.faults import fault
 from settlement.store.copying import Copier
+from settlement.store.database import NotAllowed, StoreError
 from settlement.store.migrate import apply_migrations
 from settlement.store.postgres import PostgresTx, connect
-from settlement.store.presence import InUse, alone_with_file, unfinished_mark
+from settlement.store.presence import InUse, alone_with_file, holders_of_file, unfinished_mark
 from settlement.store.queries import load_queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from settlement.store.database import Database, Tx
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _BESIDE: Final = ("-wal", "-shm")
+_LOCK_FILES: Final = (".open", ".lock")
+_PRIVATE: Final = 0o600
 
 
 class Place(Protocol):
-    """Where a restored database goes. A context manager: inside it the place is ours alone."""
+    """Where a restored database goes. A context manager: inside it the place is ours alone, unless
+    it was only to be looked at.
+    """
 
     kind: str
 
     def __enter__(self) -> Place:
-        """Take it; raises InUse."""
+        """Take it; raises InUse, and NotAllowed for a role that could not restore here."""
         ...
 
     def __exit__(self, *_: object) -> None:
@@ -57,6 +64,10 @@ class Place(Protocol):
 
     def is_empty(self) -> bool:
         """Nothing is there that would be moved aside."""
+        ...
+
+    def holders(self) -> tuple[str, ...]:
+        """Who else has it open, as far as the system tells."""
         ...
 
     def install(self, restored: Restored, aside: str) -> str | None:
@@ -80,11 +91,15 @@ class SqlitePlace:
     """A file."""
 
     path: Path
+    alone: bool = True
     kind: str = "sqlite"
     _held: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> SqlitePlace:
-        """Take the file; raises InUse."""
+        """Take the file; raises InUse, and PermissionError for who could not give it back."""
+        self._check_owner()
+        if not self.alone:
+            return self
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._held.enter_context(alone_with_file(self.path))
         return self
@@ -96,6 +111,18 @@ class SqlitePlace:
     def is_empty(self) -> bool:
         """No file has that name."""
         return not self.path.exists()
+
+    def _check_owner(self) -> None:
+        """What takes the old file's name has to belong to whom the old one belongs."""
+        if self.is_empty() or os.geteuid() in (0, self.path.stat().st_uid):
+            return
+        owner = self.path.owner()
+        advice = f"it belongs to {owner}; run this as {owner}, with `sudo -u {owner}`"
+        raise PermissionError(errno.EPERM, advice, str(self.path))
+
+    def holders(self) -> tuple[str, ...]:
+        """From the system's list of locks."""
+        return holders_of_file(self.path)
 
     def old_epoch(self) -> int | None:
         """From the file, if it is a database of ours."""
@@ -128,6 +155,7 @@ class SqlitePlace:
             db.close()
         # Opened and closed alone, a file takes in its write-ahead log: it is whole without it.
         _take_in(restored.path)
+        self._hand_over(restored.path)
         kept = None if self.is_empty() else self._keep(aside)
         fault("recover.before_swap")
         restored.path.replace(self.path)
@@ -135,6 +163,17 @@ class SqlitePlace:
         _sync(self.path.parent)
         unfinished_mark(self.path).unlink(missing_ok=True)
         return kept
+
+    def _hand_over(self, new: Path) -> None:
+        """Owner and mode as the old file had them; without one, the directory's owner alone."""
+        there = self.path.parent if self.is_empty() else self.path
+        model = there.stat()
+        new.chmod(_PRIVATE if self.is_empty() else stat.S_IMODE(model.st_mode))
+        if os.geteuid() != 0:
+            return
+        beside = [Path(f"{self.path}{end}") for end in _LOCK_FILES]
+        for path in [new, *(file for file in beside if file.exists())]:
+            os.chown(path, model.st_uid, model.st_gid)
 
     def _keep(self, aside: str) -> str:
         """Give the old files a second name; afterwards nothing lies beside the old file."""
@@ -166,24 +205,39 @@ class PostgresPlace:
 
     kind = "postgres"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, alone: bool = True) -> None:
         self._url = url
+        self._alone = alone
         self._connection: psycopg.Connection[Any] | None = None
         self._queries = load_queries("postgres")
 
     def __enter__(self) -> PostgresPlace:
-        """Take the database; raises InUse."""
+        """Take the database; raises InUse, and NotAllowed for a role that is not its owner."""
         self._connection = connect(self._url)
+        try:
+            self._check_rights()
+            if self._alone:
+                self._take_alone()
+        except StoreError:
+            self._connection.close()
+            raise
+        return self
+
+    def _check_rights(self) -> None:
+        found = self._open.execute(self._queries["replace_rights_missing"].encode(), prepare=False)
+        missing = [str(what) for (what,) in found.fetchall()]
+        if missing:
+            raise NotAllowed(f"{self._open.info.user} has no right {missing[0]}")
+
+    def _take_alone(self) -> None:
         # Whoever has just gone may still be there for the server: a session ends a moment after
         # its client, and with it its share.
         looks_left = _LOOKS
         while self._value("presence_alone") is not True:
             looks_left -= 1
             if not looks_left:
-                self._connection.close()
-                raise InUse
+                raise InUse(self.holders())
             time.sleep(1)
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Let it go: with the session goes what it held."""
@@ -192,6 +246,11 @@ class PostgresPlace:
     def is_empty(self) -> bool:
         """The schema has no table."""
         return self._value("replace_tables_there") == 0
+
+    def holders(self) -> tuple[str, ...]:
+        """From the server's list of locks."""
+        found = self._open.execute(self._queries["presence_holders"].encode(), prepare=False)
+        return tuple(str(holder) for (holder,) in found.fetchall())
 
     def old_epoch(self) -> int | None:
         """From the settings, if there are any."""
@@ -219,6 +278,8 @@ class PostgresPlace:
         finally:
             source.close()
         restored.finish(tx)
+        if kept is not None:
+            tx.script(self._queries["replace_rights"].replace("{aside}", aside))
         tx.check()
         fault("recover.before_swap")
         connection.execute(b"COMMIT", prepare=False)
@@ -240,9 +301,11 @@ class PostgresPlace:
         return row[0]
 
 
-def place_of(url: str, sqlite_path: Path | None) -> Place:
-    """The place that a database URL names."""
-    return SqlitePlace(sqlite_path) if sqlite_path is not None else PostgresPlace(url)
+def place_of(url: str, sqlite_path: Path | None, *, alone: bool = True) -> Place:
+    """The place that a database URL names. Not `alone`: only to be looked at, beside servers."""
+    if sqlite_path is not None:
+        return SqlitePlace(sqlite_path, alone=alone)
+    return PostgresPlace(url, alone=alone)
 
 
 def _take_in(path: Path) -> None:

@@ -93,8 +93,9 @@ def _beside_postgres(url: str) -> Iterator[str]:
             live.execute(_named("scratch_create", name))
         except psycopg.Error as error:
             raise NoScratch(
-                f"no scratch database could be made ({error.diag.message_primary}):"
-                " name a role that may create databases, with --database"
+                f"no scratch database could be made ({error.diag.message_primary}), so nothing"
+                " was tried and nothing is known: name a role that may create databases, with"
+                " --database"
             ) from error
         try:
             yield urlunsplit(parts._replace(path=f"/{name}"))

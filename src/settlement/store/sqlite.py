@@ -24,7 +24,7 @@ import apsw
 
 from settlement.core.clock import time_text
 from settlement.core.errors import DatabaseUnavailable
-from settlement.store.database import ConstraintViolated, LostRow, StatementFailed
+from settlement.store.database import DAMAGED, ConstraintViolated, LostRow, StatementFailed
 from settlement.store.lease_clock import LeaseClock, machine_uptime
 from settlement.store.migrate import apply_migrations
 from settlement.store.presence import share_file
@@ -353,7 +353,7 @@ def translated(error: Exception) -> Exception:
         case apsw.IOError() | apsw.CantOpenError() | apsw.NoMemError() | apsw.ProtocolError():
             return DatabaseUnavailable(reason=str(error))
         case apsw.CorruptError() | apsw.NotADBError():
-            return DatabaseUnavailable(reason=f"the file is damaged: {error}")
+            return DatabaseUnavailable(reason=f"{DAMAGED}: {error}")
     return StatementFailed(f"{type(error).__name__}: {error}")
 
 

@@ -62,6 +62,11 @@ def balance_of(tx: Tx, ref: str, asset: str) -> int:
     return 0 if row is None else int(row["balance_minor"])
 
 
+def assets(tx: Tx) -> list[str]:
+    """Every asset that anything was booked in."""
+    return [row["asset"] for row in tx.all("statement_assets")]
+
+
 def keep(tx: Tx, row: StatementRow) -> None:
     """Note that a statement was given out."""
     tx.run("statement_keep", **asdict(row))

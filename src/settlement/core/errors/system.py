@@ -222,6 +222,19 @@ class CheckpointDiverged(Corrupt):
 
 
 @leaf
+class CheckpointDamaged(Corrupt):
+    code = "checkpoint_damaged"
+    title = "The checkpoint file is damaged"
+    message = "The checkpoint file {path} holds no tree head: {reason}."
+    advice = (
+        "Put your own copy of it in its place. Do not delete it: it is what shows that nothing"
+        " that was signed is missing."
+    )
+    path: str
+    reason: str
+
+
+@leaf
 class StoreCorrupt(Corrupt):
     code = "store_corrupt"
     title = "Stored data is damaged"

@@ -61,3 +61,7 @@ SELECT r.receipt_id, r.deal_id, r.proof_hash, r.provider, r.verified, r.confiden
   e.deal_id AS event_deal_id
 FROM receipt AS r LEFT JOIN event AS e ON e.event_id = r.event_id
 WHERE r.receipt_id > :receipt_id ORDER BY r.receipt_id LIMIT :limit;
+
+-- The last signed head that a run saw whole.
+-- name: audit_run_head
+SELECT max(tree_size) AS tree_size FROM tree_head WHERE tree_size <= :seen;

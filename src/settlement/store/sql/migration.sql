@@ -1,7 +1,7 @@
 -- The register of migrations applied to this database.
 
 -- name: migration_table_create
-CREATE TABLE IF NOT EXISTS schema_migration (
+CREATE TABLE schema_migration (
   number INTEGER NOT NULL PRIMARY KEY,
   name TEXT NOT NULL,
   checksum TEXT NOT NULL,

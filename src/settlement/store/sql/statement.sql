@@ -23,3 +23,6 @@ VALUES (:statement_id, :agent_id, :asset, :starts_at, :ends_at, :tree_size, :dig
 -- name: statement_page
 SELECT statement_id, agent_id, asset, starts_at, ends_at, tree_size, digest, made_at
 FROM statement WHERE statement_id > :statement_id ORDER BY statement_id LIMIT :limit;
+
+-- name: statement_assets
+SELECT asset FROM asset ORDER BY asset;
