@@ -119,3 +119,16 @@ def test_effects_are_found_by_deal_and_by_agent(
     assert found("--agent", str(buyer.agent_id)) == [("charge", "deal")]
     assert found("--agent", str(other.agent_id)) == [("charge", "sys_")]
     assert found("--agent", str(seller.agent_id), "--open") == []
+
+
+def test_a_start_says_that_what_is_in_flight_will_be_asked(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Broken build: after a crash what a rail was sent looks like nothing, and is paid by hand."""
+    seller, buyer = play.agent("seller"), play.agent("buyer")
+    deal = play.proof(seller)
+    play.go(deal, buyer)
+    play.settle(deal, seller)
+    with caplog.at_level("INFO"):
+        play.services.start(with_loops=False)
+    assert "1 effects in flight (1 planned), their rails will be asked" in caplog.text
