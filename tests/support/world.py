@@ -24,7 +24,6 @@ from settlement.core.operations import Go, ProofPack, RecordPayment, RecordRecei
 from settlement.core.operations._common import empty_deal
 from settlement.core.operations.outcome import RailOutcome
 from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
-from settlement.core.proof_rows import ProofTotals
 from settlement.core.rows import Agent, Destination, EffectState
 from settlement.core.state import (
     ChainHead,
@@ -93,7 +92,7 @@ class World:
     receipts: list[Any]
     volumes: list[Any]
     parties: set[tuple[str, str, str]]
-    proofs: dict[str, ProofTotals]
+    proofs: dict[str, int]
     scores: dict[tuple[str, str], int]
     refunds: dict[str, Any]
     disputes: dict[str, Any]
@@ -174,7 +173,7 @@ class World:
         state.settlements.update({key: self.settlements.get(key) for key in needs.settlements})
         for deal_id in needs.parties:
             state.parties[deal_id] = frozenset((a, r) for d, a, r in self.parties if d == deal_id)
-        state.proofs.update({key: self.proofs.get(key, ProofTotals()) for key in needs.proofs})
+        state.proofs.update({key: self.proofs.get(key, 0) for key in needs.proofs})
         state.acceptances.update({key: self.acceptances.get(key) for key in needs.acceptances})
         state.scores.update({key: self.scores.get(key, 5000) for key in needs.scores})
         state.on_time.update(dict.fromkeys(needs.on_time, SLA_UNKNOWN))
@@ -285,9 +284,8 @@ class World:
         self.volumes.extend(writes.volumes)
         self.parties.update((p.deal_id, p.agent_id, p.role) for p in writes.parties)
         for proof in writes.proofs:
-            before = self.proofs.get(proof.deal_id, ProofTotals())
-            assert proof.n == before.n
-            self.proofs[proof.deal_id] = before.plus(proof)
+            assert proof.n == self.proofs.get(proof.deal_id, 0)
+            self.proofs[proof.deal_id] = proof.n + 1
         for refund in (*writes.refunds_new, *writes.refunds_changed):
             self.refunds[refund.refund_id] = refund
         for dispute in (*writes.disputes_new, *writes.disputes_changed):

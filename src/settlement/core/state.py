@@ -166,7 +166,8 @@ class State:
     )
     settlements: Loaded[str, SettlementView | None] = field(default_factory=Loaded)
     parties: Loaded[str, frozenset[tuple[str, str]]] = field(default_factory=Loaded)
-    proofs: Loaded[str, ProofTotals] = field(default_factory=Loaded)  # so far
+    proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
+    proof_bytes: Loaded[str, int] = field(default_factory=Loaded)  # of those, 0 where not loaded
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
     scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
     refunds: Loaded[str, tuple[Refund, ...]] = field(default_factory=Loaded)  # by deal
@@ -208,7 +209,10 @@ class State:
                 settlement=settlement, payees=payees
             )
         for proof in writes.proofs:
-            self.proofs[proof.deal_id] = self.proofs.get(proof.deal_id, ProofTotals()).plus(proof)
+            so_far = ProofTotals(n=proof.n, size_bytes=self.proof_bytes.get(proof.deal_id, 0))
+            after = so_far.plus(proof)
+            self.proofs[proof.deal_id] = after.n
+            self.proof_bytes[proof.deal_id] = after.size_bytes
         self._apply_exchange(writes)
 
     def _apply_rows(self, writes: WriteSet) -> None:
