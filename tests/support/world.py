@@ -114,6 +114,7 @@ class World:
         return Context(
             now=time_text(self.now_us),
             now_us=self.now_us,
+            due_us=self.now_us,
             window_start=window_start(self.now_us),
             ids=SequenceIds(unix_us=self.now_us, seed=(self.steps << 4).to_bytes(6, "big")),
             rules=self.rules,

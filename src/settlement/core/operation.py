@@ -74,6 +74,7 @@ class Context:
 
     now: str  # text form of spec §1.4
     now_us: int
+    due_us: int  # when what is to be done next is due: now by the clock, also where `now` is ahead
     window_start: str  # now - 30 days, same form
     ids: IdSource
     rules: Rules

@@ -148,7 +148,7 @@ def effect_job(ctx: Context, effect: Effect) -> Job:
         attempts=0,
         max_attempts=_ATTEMPTS_MAX,
         lost_leases=0,
-        run_at_us=ctx.now_us,
+        run_at_us=ctx.due_us,
         lease_owner=None,
         lease_fence=0,
         lease_expires_us=None,

@@ -26,7 +26,7 @@ from settlement.core.errors import (
 )
 from settlement.core.event_types import check_numbers, check_statement
 from settlement.core.events import FROM_CALL, Chain, Submitted
-from settlement.core.ids import EventId
+from settlement.core.ids import SYSTEM_PREFIX, EventId
 from settlement.core.operation import Call, Context, Decision
 from settlement.core.operations._common import acting_id, change_deal, role_of
 from settlement.core.principal import PrincipalKind
@@ -141,6 +141,9 @@ class AppendEvent:
                 raise InvalidField(field=name, reason="must be text that is not empty")
         if self._text("timestamp") and not _RFC3339.fullmatch(self._text("timestamp")):
             raise InvalidField(field="timestamp", reason="must be an RFC 3339 time")
+        if self._text("timestamp") and self._text("deal_id").startswith(SYSTEM_PREFIX):
+            # What is decided next on such a stream is stamped after it.
+            raise InvalidField(field="timestamp", reason="is given by us on a stream of ours")
         if self._text("event_id"):
             EventId.parse(self._text("event_id"), "event_id")
         if self._is_statement():

@@ -5,7 +5,7 @@ SELECT tx_id, deal_id, booked_at FROM ledger_tx
 WHERE tx_id > :tx_id ORDER BY tx_id LIMIT :limit;
 
 -- name: audit_booked_back
--- Steps back along one deal. There are none: a decision is never before its deal's last.
+-- Steps back along one deal. There are none: a decision is stamped after its deal's last.
 WITH step AS (
   SELECT x.deal_id, e.version, x.tx_id, x.booked_at,
     lag(x.booked_at) OVER (PARTITION BY x.deal_id ORDER BY e.version) AS before_at
