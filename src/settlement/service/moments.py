@@ -3,8 +3,8 @@
 For: a batch, whose decisions share a transaction and mostly its time.
 Guarantees: what a decision stamps is after the last stamp of its deal, and of a stream of ours it
 adds to, so of two decisions on a deal the times say which came first, although a clock was set
-back or the transaction waited for its deal. A deal that is ahead carries nobody else ahead, and what
-it starts is due at once. One source of ids per time.
+back or the transaction waited for its deal. A deal that is ahead carries nobody else ahead, and
+what it starts is due at once. One source of ids per time.
 Does not: look at streams without a deal that callers stamp, or move the window of volumes.
 
 Spec §1.4, §16.3 (check 35). Change colour: red.
