@@ -83,6 +83,25 @@ CONDUCT = (
     ),
     _plant(
         46,
+        "a seller's draw on a receipt of other work",
+        "nobody who counts had looked at",
+        "UPDATE deal SET proof_hash = 'other' WHERE deal_id = '<mandated>'",
+    ),
+    _plant(
+        46,
+        "a seller's draw on a receipt of the same hash for other work",
+        "nobody who counts had looked at",
+        "INSERT INTO proof SELECT deal_id, n + 1, proof_type, proof_hash, '{}', attachment_url,"
+        " parent_proof_ids, agent, created_at FROM proof WHERE deal_id = '<mandated>'",
+    ),
+    _plant(
+        46,
+        "a seller's draw on the word of a party",
+        "nobody who counts had looked at",
+        "UPDATE receipt SET authority = 'party' WHERE deal_id = '<mandated>'",
+    ),
+    _plant(
+        46,
         "an approval on a quote that had expired",
         "quote that had expired",
         "UPDATE deal SET quote_expires_at = '2020-01-01T00:00:00.000000Z'"

@@ -223,7 +223,10 @@ class World:
         counting = [
             r
             for r in self.receipts
-            if r.deal_id == deal_id and r.verified and r.authority in ("verifier", "operator")
+            if r.deal_id == deal_id
+            and r.proof_hash == self.deals[deal_id].proof_hash
+            and r.verified
+            and r.authority in ("verifier", "operator")
         ]
         return ReceiptSummary(
             best_confidence=max((r.confidence for r in counting), default=None),

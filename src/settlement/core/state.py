@@ -114,7 +114,10 @@ class ChainHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptSummary:
-    """Counting receipts of a deal (authority verifier or operator, verified; spec §11)."""
+    """Counting receipts of a deal: verified, by a verifier or operator, of the work offered now.
+
+    Spec §11. What was packed anew since is other work, whatever hash it names.
+    """
 
     best_confidence: str | None = None
     providers: int = 0

@@ -77,7 +77,11 @@ def _rights(reader: AuditReader, _context: AuditContext) -> Outcome:
         if (why := _mandate_fault(row)) is not None:
             shown = {name: row[name] for name in ("deal_id", "mandate_id", "approved_at")}
             return {**shown, "why": why}
-    return reader.first("audit_quote_expired") or reader.first("audit_mandate_drawn")
+    return (
+        reader.first("audit_quote_expired")
+        or reader.first("audit_mandate_drawn")
+        or reader.first("audit_mandate_unseen")
+    )
 
 
 def _call_fault(row: dict[str, Any]) -> str | None:

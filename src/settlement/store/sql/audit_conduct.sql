@@ -85,6 +85,33 @@ LEFT JOIN deal AS d ON d.deal_id = t.deal_id AND 'mandate:' || d.mandate_id = t.
 WHERE t.kind = 'escrow_fund' AND t.debit_class = 'mandate' AND d.deal_id IS NULL
 ORDER BY t.tx_id, t.leg LIMIT 1;
 
+-- name: audit_mandate_unseen
+-- What is not the buyer's own call draws only for work that somebody who counts has looked at: a
+-- receipt before the approval, of the hash that was approved and of the content behind it then.
+SELECT d.deal_id, d.mandate_id, e.event_id,
+  'its seller drew on a mandate for work that nobody who counts had looked at' AS why
+FROM deal AS d
+JOIN event AS e ON e.deal_id = d.deal_id AND e.event_type = 'AUTO_GO_APPROVED'
+WHERE d.mandate_id IS NOT NULL AND e.actor_role = 'seller'
+  AND EXISTS (
+    SELECT 1 FROM transfer AS t
+    WHERE t.deal_id = d.deal_id AND t.kind = 'escrow_fund' AND t.debit_class = 'mandate')
+  AND NOT EXISTS (
+    SELECT 1 FROM receipt AS r JOIN event AS seen ON seen.event_id = r.event_id
+    WHERE r.deal_id = d.deal_id AND r.proof_hash = d.proof_hash AND r.verified = 1
+      AND r.authority IN ('verifier', 'operator') AND seen.version < e.version
+      AND NOT EXISTS (
+        SELECT 1 FROM proof AS judged JOIN proof AS offered ON offered.deal_id = judged.deal_id
+        WHERE judged.deal_id = r.deal_id AND judged.proof_hash = r.proof_hash
+          AND offered.n = (SELECT max(n) FROM proof WHERE deal_id = r.deal_id)
+          AND (judged.proof_type <> offered.proof_type OR judged.proof_data <> offered.proof_data
+            OR coalesce(judged.attachment_url, '') <> coalesce(offered.attachment_url, ''))
+          AND judged.n + 1 = (
+            SELECT count(*) FROM event AS pack
+            WHERE pack.deal_id = r.deal_id AND pack.version < seen.version
+              AND pack.event_type = 'PROOF_READY')))
+ORDER BY d.deal_id LIMIT 1;
+
 -- name: audit_run_page
 SELECT version, event_id, event_type, payload FROM event
 WHERE deal_id = 'sys_audit' AND version > :version ORDER BY version LIMIT :limit;

@@ -60,9 +60,23 @@ CROSS JOIN LATERAL (
 SELECT * FROM event WHERE event_id = ANY(:ids::text[]);
 
 -- name: receipt_counting
-SELECT deal_id, provider, confidence FROM receipt
-WHERE deal_id = ANY(:ids::text[]) AND verified = 1 AND authority IN ('verifier', 'operator')
-ORDER BY receipt_id;
+-- Of the work that is offered now: its hash, and under that hash the content that was judged. Who
+-- packs may name an old hash for new work, so where one hash had several contents, the count of packs
+-- before the receipt in its chain says which it was of; clocks can be set back, versions cannot.
+SELECT r.deal_id, r.provider, r.confidence
+FROM deal AS d JOIN receipt AS r ON r.deal_id = d.deal_id AND r.proof_hash = d.proof_hash
+WHERE d.deal_id = ANY(:ids::text[]) AND r.verified = 1 AND r.authority IN ('verifier', 'operator')
+  AND NOT EXISTS (
+    SELECT 1 FROM proof AS judged JOIN proof AS offered ON offered.deal_id = judged.deal_id
+    WHERE judged.deal_id = r.deal_id AND judged.proof_hash = r.proof_hash
+      AND offered.n = (SELECT max(n) FROM proof WHERE deal_id = r.deal_id)
+      AND (judged.proof_type <> offered.proof_type OR judged.proof_data <> offered.proof_data
+        OR judged.attachment_url IS DISTINCT FROM offered.attachment_url)
+      AND judged.n + 1 = (
+        SELECT count(*) FROM event AS seen JOIN event AS pack ON pack.deal_id = seen.deal_id
+        WHERE seen.event_id = r.event_id AND pack.version < seen.version
+          AND pack.event_type = 'PROOF_READY'))
+ORDER BY r.receipt_id;
 
 -- name: receipt_by_digests
 SELECT t.* FROM unnest(:receipt_digest::text[], :authority::text[]) AS k (receipt_digest, authority)
