@@ -17,6 +17,7 @@ from settlement.edge.rails.simulated import (
 from settlement.service.audit import run_audit
 from settlement.service.deliveries import Deliveries
 from settlement.service.leases import LeaseTable
+from settlement.service.rail_statements import import_lists
 from settlement.service.reconcile import reconcile
 from settlement.service.recovery import release_deliveries
 from settlement.service.replay import replay_deal
@@ -123,6 +124,33 @@ def test_replaying_every_request_after_a_restore_charges_nobody_again(
         assert run_audit(services.db).clean
     assert sent == []
     assert site.rail_charges() == before
+
+
+def test_the_audit_names_what_a_restore_lost_until_the_repeats_have_booked_it(site: Site) -> None:
+    """Catches a check 32 that has no eye for money of the lost time, and one whose alarm stays when
+    every movement has found its line."""
+    archive, deals = yesterday(site)
+    the_lost_day(site, deals)
+    restore(archive, site.url)
+    with site.open() as services:
+        services.engine.start()
+        play = Play(services)
+        reconcile(services.db, services.rails, "ops")
+        (taken,) = import_lists(services.db, services.rails)
+        assert taken.new == 2 * len(deals)
+        failed = run_audit(services.db).failed()
+        assert [one.number for one in failed] == [32]
+        assert "nothing in the books belongs to it" in str(failed[0].reason)
+        for deal in deals:
+            play.settle(deal, site.seller)
+        play.work()
+        for deal in deals:
+            play.payout(deal, site.seller)
+        play.work()
+        assert import_lists(services.db, services.rails)[0].known == 2 * len(deals)
+        report = run_audit(services.db)
+        assert report.clean, report.failed()
+        assert 32 in report.numbers("ok")
 
 
 def test_nothing_is_sent_before_reconciling_and_work_goes_on_afterwards(site: Site) -> None:
