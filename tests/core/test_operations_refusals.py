@@ -247,11 +247,17 @@ class TestSettle:
         refuses(world, "payment_not_authorized", lambda: world.settle(**operator))
 
     def test_who_only_claims_to_be_the_bound_buyer_does_not_consent_for_it(self) -> None:
-        """Catches a build that draws on a balance because an unkeyed GO named its owner."""
+        """Catches a build that takes an unkeyed GO, which the seller can make too, for the word of
+        the buyer it names, or draws on that buyer's balance for it.
+        """
         world = packed(sandbox=False)
         world.fund(BUYER)
         world.deals["deal_1"] = replace(world.deals["deal_1"], buyer_id=BUYER)  # a keyed intent
-        world.go(principal=NOBODY, actor_id=BUYER)
+        unkeyed = partial(world.go, principal=NOBODY, actor_id=BUYER)
+        refuses(world, "party_mismatch", unkeyed)
+        world.rules = replace(world.rules, sandbox=True)  # where the official clients do that
+        unkeyed()
+        world.rules = replace(world.rules, sandbox=False)
         assert world.deals["deal_1"].approved_by == BUYER
         refuses(world, "payment_not_authorized", lambda: world.settle(provider="balance"))
         world.settle(principal=key_of(BUYER), provider="balance")

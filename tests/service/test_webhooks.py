@@ -14,6 +14,7 @@ from settlement.core.errors import EventNameUnknown, HookNotFound, HookUrlRefuse
 from settlement.edge.outgoing import Sender
 from settlement.service import deliveries as service
 from settlement.service.deliveries import Deliveries
+from settlement.store.webhooks import Share
 from tests.support.house import Play, house
 from tests.support.logs import raw_sql
 from tests.support.receiver import Received, Receiver, receiving
@@ -62,6 +63,9 @@ def settled(play: Play, seller: Principal, buyer: Principal) -> dict[str, Any]:
     play.services.engine.execute(Settle(principal=seller, deal_id=deal["deal_id"]))
     play.work()
     return deal
+
+
+TAKEN = Share(limit=16, per_hook=4, per_owner=4)
 
 
 def listed(play: Play, owner: Principal, hook_id: str) -> list[dict[str, Any]]:
@@ -273,7 +277,7 @@ def test_nothing_is_sent_after_deletion(play: Play, receiver: Receiver, database
     hook_id = hook(play, seller, receiver.url)
     settled(play, seller, buyer)
     flights = play.services.deliveries
-    leased = play.services.db.transaction(lambda tx: flights._lease(tx, 16, []))
+    leased = play.services.db.transaction(lambda tx: flights._lease(tx, TAKEN))
     assert len(leased) == 1
     expire(database_url)  # so that the deletion need not wait for it
     play.services.webhooks.delete(seller, hook_id)
@@ -378,3 +382,38 @@ def test_two_senders_share_the_work(play: Play, receiver: Receiver, database_url
     rounds(play)
     assert len(receiver.ids()) == len(set(receiver.ids())) == 20
     assert service.SENDERS >= service.PER_HOOK
+
+
+def test_an_owner_whose_receivers_are_silent_holds_up_nobody_else(
+    play: Play, receiver: Receiver
+) -> None:
+    """Broken build: senders are shared out by hook, or by age alone, and one agent with many hooks
+    on a silent address has them all."""
+    many, one = play.agent("many hooks"), play.agent("one hook")
+    go_on = threading.Event()
+    with receiving() as silent:
+
+        def hold(_message: object) -> int:
+            go_on.wait(60)
+            return 200
+
+        silent.answers = hold
+        for _ in range(2 * service.SENDERS // service.PER_OWNER):
+            hook(play, many, silent.url)
+        for _ in range(service.PER_OWNER):
+            play.proof(many)
+        play.work()
+        hook(play, one, receiver.url)
+        play.proof(one)
+        play.work()
+        flights = play.services.deliveries
+        try:
+            while flights.step():  # hands out, and does not wait
+                pass
+            receiver.wait_for("proof.created")
+            assert len(silent.received) <= 2 * service.PER_OWNER
+        finally:
+            go_on.set()
+            flights.wait()
+        rounds(play)
+    assert len(silent.ids()) > 2 * service.PER_OWNER, "and its own come in their turn"

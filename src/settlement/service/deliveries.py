@@ -3,7 +3,8 @@
 For: the outbox, which plans in its own transaction, and the worker, which calls `step`.
 Guarantees: an event is owed to a hook once, under one id over all tries; within a deal a hook is
 told in the order of the chain, and a delivery that keeps failing holds up its own deal only; a
-sender that overslept its lease records nothing. The hook is looked at again right before sending,
+sender that overslept its lease records nothing. Owners take turns, and none has more than a few
+senders, however many hooks it has. The hook is looked at again right before sending,
 so a deleted one gets nothing. 410, or the last try, disables the hook, and its owner's other hooks
 are told. While webhooks are paused nothing is sent, nothing is given up and no try is used.
 Does not: hold a transaction open while sending, or wait in `step` for a slow receiver.
@@ -17,6 +18,7 @@ import json
 import logging
 import secrets
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +31,7 @@ from settlement.service.fresh import new_id
 from settlement.store import webhooks as rows
 from settlement.store.pauses import Switch, read_pauses
 from settlement.store.recovery import read_recovery
-from settlement.store.webhooks import Hook, Leased, NewDelivery, Recorded
+from settlement.store.webhooks import Hook, Leased, NewDelivery, Recorded, Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +42,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SENDERS: Final = 16
+#: Threads that mostly wait. A receiver that does not answer holds one for a whole try.
+SENDERS: Final = 32
 PER_HOOK: Final = 4
+#: Of one owner's hooks together: an agent may have many, all of them silent.
+PER_OWNER: Final = 6
 #: Longer than a try can take, with room for the records around it.
 LEASE_SECONDS: Final = 2 * wire.TRY_SECONDS
 _ERROR_CHARACTERS: Final = 300
@@ -89,30 +94,32 @@ class Deliveries:
         *,
         owner: str,
         senders: int = SENDERS,
-        per_hook: int = PER_HOOK,
-        lease_seconds: int = LEASE_SECONDS,
     ) -> None:
         self._db = db
         self._post = post
         self._owner = owner
         self._senders = senders
-        self._per_hook = per_hook
-        self._lease_us = lease_seconds * SECOND_US
         self._pool = ThreadPoolExecutor(senders, thread_name_prefix="settlement-webhook")
         self._lock = threading.Lock()
         self._flying: dict[str, Future[None]] = {}
-        self._hooks: dict[str, str] = {}  # delivery in flight -> its hook
+        self._hooks: dict[str, tuple[str, str]] = {}  # delivery in flight -> its hook and owner
         self._tries = dict.fromkeys(wire.AfterTry, 0)  # how tries of this process ended
 
     def step(self) -> int:
         """Hand what is due to free senders; how many. Does not wait for them."""
         with self._lock:
             free = self._senders - len(self._flying)
-            flown = list(self._hooks.values())
+            flown = Counter(name for names in self._hooks.values() for name in names)
         if free <= 0 or not self._db.read(_may_send):
             return 0
-        busy = [hook for hook in set(flown) if flown.count(hook) >= self._per_hook]
-        leased = self._db.transaction(lambda tx: self._lease(tx, free, busy))
+        share = Share(
+            limit=free,
+            per_hook=PER_HOOK,
+            per_owner=PER_OWNER,
+            busy_hooks=[name for name, count in flown.items() if count >= PER_HOOK],
+            busy_owners=[name for name, count in flown.items() if count >= PER_OWNER],
+        )
+        leased = self._db.transaction(lambda tx: self._lease(tx, share))
         if leased:
             fault("webhook.after_lease")
         for one in leased:
@@ -138,24 +145,17 @@ class Deliveries:
         except DatabaseUnavailable as error:  # stopping goes on; the leases run out by themselves
             logger.warning("deliveries were not handed back: %s", error)
 
-    def _lease(self, tx: Tx, limit: int, busy: Sequence[str]) -> list[Leased]:
+    def _lease(self, tx: Tx, share: Share) -> list[Leased]:
         if is_paused(tx):  # since it was looked at
             return []
-        ids = rows.lease_due(
-            tx,
-            owner=self._owner,
-            limit=limit,
-            per_hook=self._per_hook,
-            busy=busy,
-            lease_us=self._lease_us,
-        )
+        ids = rows.lease_due(tx, owner=self._owner, share=share, lease_us=LEASE_SECONDS * SECOND_US)
         return [rows.load_leased(tx, one) for one in ids]
 
     def _launch(self, one: Leased) -> None:
         with self._lock:
             future = self._pool.submit(self._deliver, one)
             self._flying[one.delivery_id] = future
-            self._hooks[one.delivery_id] = one.hook_id
+            self._hooks[one.delivery_id] = (one.hook_id, one.owner_id or "")
         future.add_done_callback(lambda done: self._landed(one.delivery_id, done))
 
     def _landed(self, delivery_id: str, done: Future[None]) -> None:

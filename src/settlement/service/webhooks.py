@@ -1,7 +1,8 @@
 """Outgoing webhooks for their owner: create, list, delete, test, rotate, replay.
 
 Guarantees: a secret is shown once, when we made it, and is in no list, log or error after that; a
-stranger's hook does not exist; once `delete` has answered, nothing more is sent to the hook.
+stranger's hook does not exist; once `delete` has answered, nothing more is sent to the hook. An
+owner whose servers or names do not answer has few calls waiting, whatever the number it makes.
 Does not: send what happens on its own (`service/deliveries.py`), or know how to reach a URL: that
 is handed in.
 
@@ -25,8 +26,10 @@ from settlement.core.errors import (
     InvalidField,
     KeyRequired,
     Paused,
+    WebhookBusy,
 )
 from settlement.core.ids import HookId, system_stream
+from settlement.service.at_once import AtOnce
 from settlement.service.deliveries import new_delivery
 from settlement.service.fresh import new_id
 from settlement.store import webhooks as rows
@@ -49,6 +52,9 @@ OVERLAP_SECONDS_MAX: Final = 604_800
 #: Failures at creation that say nothing about where the address leads; each delivery looks anew.
 _NOT_A_REFUSAL: Final = frozenset({"name_unresolved", "timed_out"})
 _SECRET_BYTES: Final = 32
+#: Of one owner at once, in one process: tests, and other calls that wait for somebody.
+TESTS_AT_ONCE: Final = 1
+WAITS_AT_ONCE: Final = 4
 _DELETE_WAIT_MS: Final = 4_000
 _LOOK_MS: Final = 20
 
@@ -96,20 +102,28 @@ class Webhooks:
     def __init__(self, db: Database, post: Post) -> None:
         self._db = db
         self._post = post
+        self._tests = AtOnce(TESTS_AT_ONCE)
+        self._waits = AtOnce(WAITS_AT_ONCE)
 
     # --- life of a hook --------------------------------------------------------------------------
 
     def create(
         self, caller: Principal, url: str, events: Sequence[str], secret: str | None
     ) -> dict[str, Any]:
-        """Subscribe; raises EventNameUnknown, InvalidField, HookUrlRefused. No names: all."""
+        """Subscribe; raises EventNameUnknown, InvalidField, HookUrlRefused, WebhookBusy.
+
+        No names: all.
+        """
         owner = owner_of(caller)
         wanted = list(dict.fromkeys(events)) or [wire.EVERY_EVENT]
         unknown = wire.find_unknown_name(wanted)
         if unknown is not None:
             raise EventNameUnknown(name=unknown[:64])
         kept = _checked_secret(secret)
-        refused = self._post.find_refusal(url)
+        with self._waits.turn(owner) as free:
+            if not free:
+                raise WebhookBusy(at_once=WAITS_AT_ONCE)
+            refused = self._post.find_refusal(url)
         later = url.startswith("https://") and refused and refused.failure in _NOT_A_REFUSAL
         if refused is not None and not later:
             raise HookUrlRefused(reason=refused.detail or str(refused.failure))
@@ -147,19 +161,28 @@ class Webhooks:
         return {"webhooks": self._db.read(look)}
 
     def delete(self, caller: Principal, hook_id: str) -> dict[str, Any]:
-        """Unsubscribe. What is being sent at this moment is waited for, within limits."""
+        """Unsubscribe. What is being sent at this moment is waited for, within limits.
+
+        An owner with many such waits has its hook deleted all the same, and gets its answer before
+        what is being sent has ended.
+        """
 
         def write(tx: Tx) -> None:
             rows.delete_hook(tx, own_hook(tx, caller, hook_id))
 
         self._db.transaction(write)
+        with self._waits.turn(owner_of(caller)) as free:
+            if free:
+                self._wait_for_sends(hook_id)
+        return {"hook_id": hook_id, "deleted": True}
+
+    def _wait_for_sends(self, hook_id: str) -> None:
         looks = threading.Event()  # never set: it only paces the loop
         until_ns = time.monotonic_ns() + _DELETE_WAIT_MS * 1_000_000
         while self._db.read(lambda tx: rows.in_flight(tx, hook_id)):
             if time.monotonic_ns() > until_ns:
                 break
             looks.wait(_LOOK_MS / 1000)
-        return {"hook_id": hook_id, "deleted": True}
 
     def rotate(
         self, caller: Principal, hook_id: str, secret: str | None, overlap_seconds: int
@@ -198,7 +221,8 @@ class Webhooks:
     def test(self, caller: Principal, hook_id: str) -> dict[str, Any]:
         """Send one `webhook.test` now, once; the outcome is on the hook's list of deliveries.
 
-        Raises Paused while an operator has stopped webhooks.
+        Raises Paused while an operator has stopped webhooks, and WebhookBusy while another test of
+        the owner runs.
         """
         hook, now_us = self._db.read(lambda tx: _to_test(tx, caller, hook_id))
         message = wire.Message(
@@ -211,7 +235,10 @@ class Webhooks:
         )
         body = wire.body_bytes(message)
         headers = wire.delivery_headers(message, body, hook.secrets_at(now_us), now_us)
-        sent = self._post.post(hook.url, headers, body)
+        with self._tests.turn(hook.owner_id) as free:
+            if not free:
+                raise WebhookBusy(at_once=TESTS_AT_ONCE)
+            sent = self._post.post(hook.url, headers, body)
         delivered = wire.after_try(1, sent.status, 0).then is wire.AfterTry.DELIVERED
         made = new_delivery(
             hook_id,

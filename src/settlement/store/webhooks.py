@@ -65,6 +65,7 @@ class Leased:
 
     delivery_id: str
     hook_id: str
+    owner_id: str | None  # None: the hook is deleted
     event_id: str
     stream: str
     name: str
@@ -244,13 +245,28 @@ def any_due(tx: Tx) -> bool:
     return tx.maybe("delivery_any_due", now_us=tx.lease_us) is not None
 
 
-def lease_due(
-    tx: Tx, *, owner: str, limit: int, per_hook: int, busy: Sequence[str], lease_us: int
-) -> list[str]:
-    """Lease what is due, up to a limit and a limit per hook; ids, oldest first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How much may be taken: in all, of one hook, of one owner; and who has its share already."""
+
+    limit: int
+    per_hook: int
+    per_owner: int
+    busy_hooks: Sequence[str] = ()
+    busy_owners: Sequence[str] = ()
+
+
+def lease_due(tx: Tx, *, owner: str, share: Share, lease_us: int) -> list[str]:
+    """Lease what is due, owners taking turns, each the oldest first; ids."""
     tx.run("delivery_reclaim_expired", now=tx.now, now_us=tx.lease_us)
     found = tx.all(
-        "delivery_find_due", now_us=tx.lease_us, limit=limit, per_hook=per_hook, busy=list(busy)
+        "delivery_find_due",
+        now_us=tx.lease_us,
+        limit=share.limit,
+        per_hook=share.per_hook,
+        per_owner=share.per_owner,
+        busy=list(share.busy_hooks),
+        busy_owners=list(share.busy_owners),
     )
     ids = [row["delivery_id"] for row in found]
     if not ids:

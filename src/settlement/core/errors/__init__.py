@@ -147,6 +147,7 @@ from settlement.core.errors.system import (
     RequestInProgress,
     ShuttingDown,
     StoreCorrupt,
+    WebhookBusy,
 )
 
 __all__ = [
@@ -272,5 +273,6 @@ __all__ = [
     "TreeSizeUnknown",
     "Unauthenticated",
     "Unavailable",
+    "WebhookBusy",
     "from_record",
 ]

@@ -58,6 +58,7 @@ class PartyMismatch(Forbidden):
     code = "party_mismatch"
     title = "Not a party of this deal"
     message = "The caller is not a party of deal {deal_id} that may do this."
+    advice = "Whoever is, calls with their own key."
     deal_id: str
 
 

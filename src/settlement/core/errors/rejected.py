@@ -95,9 +95,9 @@ class NetBelowMinimum(Rejected):
 @leaf
 class AmountMismatch(Rejected):
     code = "amount_mismatch"
-    title = "Not the approved amount"
-    message = "Deal {deal_id} was approved for {approved_minor} minor units, not {named_minor}."
-    advice = "Name the approved amount, or none."
+    title = "Not the agreed amount"
+    message = "Deal {deal_id} is agreed at {approved_minor} minor units, not {named_minor}."
+    advice = "Name the agreed amount, or none."
     deal_id: str
     approved_minor: int
     named_minor: int

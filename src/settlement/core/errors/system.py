@@ -120,6 +120,16 @@ class RateLimited(Exhausted):
 
 
 @leaf
+class WebhookBusy(Exhausted):
+    code = "webhook_busy"
+    title = "Your other webhook calls are still waiting"
+    message = "Calls that ask an agent's own servers wait in small numbers; {at_once} of yours do."
+    advice = "Nothing was done or sent. Send the same request again when that has been answered."
+    at_once: int
+    retry_after_seconds: int = 2
+
+
+@leaf
 class LimitsUnreadable(Unavailable):
     code = "limits_unreadable"
     title = "Rate limits cannot be read"

@@ -1,7 +1,8 @@
 """Approving: the gross and its fee are pinned, and GO_APPROVED says so.
 
 For: GO, and settle, where whoever pays approves (or, in sandbox, the simulated rail stands in).
-Guarantees: policy, hash, tier and volume of the fee are those of this moment, for ever (spec §3.2).
+Guarantees: policy, hash, tier and volume of the fee are those of this moment, for ever (spec §3.2);
+no approval is above the price of an award.
 Does not: check who approves; the operations do, above their point of no return.
 
 Spec §3.2, §4.4. Change colour: red.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from settlement.core.errors import AmountMismatch
 from settlement.core.fees import POLICIES, FeeQuote, split_fees
 from settlement.core.money import Asset
 from settlement.core.rows import DealState
@@ -46,6 +48,14 @@ def rolling_volume(state: State, seller_id: str | None, asset: str, ctx: Context
         return 0
     point = state.volumes[volume_key(seller_id, asset, ctx)]
     return point.total_minor - point.before_window_minor
+
+
+def check_award(deal: Deal, gross_minor: int) -> None:
+    """An award is the most that is approved, whoever approves; raises AmountMismatch."""
+    if deal.intent_id is not None and gross_minor > deal.price_minor:
+        raise AmountMismatch(
+            deal_id=deal.deal_id, approved_minor=deal.price_minor, named_minor=gross_minor
+        )
 
 
 def quote_now(deal: Deal, gross_minor: int, volume_minor: int, ctx: Context) -> FeeQuote:

@@ -2,7 +2,9 @@
 
 For: POST /protocol/go.
 Guarantees: only who holds the current quote and the scope lock approves, never the seller's key;
-fee policy, its hash, tier and volume are fixed here for the life of the deal (spec §3.2).
+live, a deal with a registered buyer is approved by that buyer's key or an operator; an award is the
+most that is approved; fee policy, its hash, tier and volume are fixed here for the life of the deal
+(spec §3.2).
 Does not: move money.
 
 Spec §4.3, §4.4. Change colour: red.
@@ -38,6 +40,7 @@ from settlement.core.operations._common import (
 from settlement.core.operations.approving import (
     Approval,
     approve,
+    check_award,
     quote_now,
     rolling_volume,
     volume_key,
@@ -80,7 +83,11 @@ class Go:
         return Footprint(deals=(self.deal_id,))
 
     def args(self, deal: Deal | None) -> dict[str, Any]:
-        """Deal, capability and amount; naming the amount already approved is naming none."""
+        """Deal, capability and amount; naming the amount already approved is naming none.
+
+        And naming none means the quoted price: where another amount was approved, such a call is
+        not that approval again, and whoever makes it must hear so.
+        """
         named: dict[str, Any] = {
             "deal_id": self.deal_id,
             # The quote is a bearer secret: what is stored is its digest.
@@ -88,8 +95,11 @@ class Go:
             "scope_lock_hash": self.scope_lock_hash,
         }
         approved = deal.gross_minor if deal is not None else None
-        if self.amount_minor is not None and self.amount_minor != approved:
-            named["amount_minor"] = self.amount_minor
+        amount = self.amount_minor
+        if amount is None and deal is not None and approved is not None:
+            amount = deal.price_minor
+        if amount is not None and amount != approved:
+            named["amount_minor"] = amount
         return named
 
     def needs(self, state: State, ctx: Context) -> Needs:
@@ -104,12 +114,13 @@ class Go:
         # 9 existence
         deal = get_deal(state, self.deal_id)
         # 10 party
-        self._check_party(deal)
+        self._check_party(deal, ctx)
         # 11 state
         check_transition(deal, self.name)
         self._check_capability(deal, ctx)
         # 12 amount, fee
         gross_minor = self.amount_minor or deal.price_minor
+        check_award(deal, gross_minor)
         volume_minor = rolling_volume(state, deal.seller_id, deal.asset, ctx)
         quote = quote_now(deal, gross_minor, volume_minor, ctx)
 
@@ -140,9 +151,13 @@ class Go:
         }
         return Decision(result=result, writes=writes)
 
-    def _check_party(self, deal: Deal) -> None:
+    def _check_party(self, deal: Deal, ctx: Context) -> None:
         own = own_key(self.principal)
         if own is None:
+            # The seller holds the quote too, so of a buyer with a key the quote says nothing. In
+            # sandbox official clients approve without one, whoever is bound.
+            if deal.buyer_id is not None and not (self.principal.is_operator or ctx.rules.sandbox):
+                raise PartyMismatch(deal_id=deal.deal_id)
             return
         if own == deal.seller_id:
             raise SelfApproval(deal_id=deal.deal_id)

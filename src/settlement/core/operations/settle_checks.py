@@ -35,7 +35,12 @@ from settlement.core.operations._common import (
     own_key,
     policy_is_due,
 )
-from settlement.core.operations.approving import quote_now, quote_pinned, rolling_volume
+from settlement.core.operations.approving import (
+    check_award,
+    quote_now,
+    quote_pinned,
+    rolling_volume,
+)
 from settlement.core.operations.giving_back import counts
 from settlement.core.operations.settle_parties import check_party, check_payees, seller_of
 from settlement.core.operations.terms import Terms, fix_terms
@@ -123,6 +128,7 @@ def _check_amount(op: Settle, deal: Deal, approves: str | None) -> int:
     gross_minor = op.amount_minor or deal.price_minor
     if not gross_minor:
         raise AmountRequired(deal_id=deal.deal_id)
+    check_award(deal, gross_minor)
     if approves == BUYER and gross_minor < deal.price_minor:
         # Less than the price is agreed by GO, whose quote the seller gave to whom it chose.
         raise AmountMismatch(

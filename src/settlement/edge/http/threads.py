@@ -1,7 +1,10 @@
-"""Threads for what blocks, so that the event loop never does: keys, reads, and exports apart.
+"""Threads for what blocks, so that the event loop never does.
 
-Guarantees: a key is looked up although every reader waits for the database, and reads go on
-although exports wait for the log; what an app starts, it stops.
+Keys, reads, exports, and what waits for strangers, each have their own.
+
+Guarantees: a key is looked up although every reader waits for the database, reads go on although
+exports wait for the log, and exports although servers and names of strangers do not answer; what an
+app starts, it stops.
 Does not: bound how long a call takes; the services do.
 
 Change colour: amber.
@@ -23,6 +26,8 @@ KEY_THREADS: Final = 1  # look-ups are read together, so one is enough
 READ_THREADS: Final = 8
 #: Exports wait up to five seconds for a tree head that covers them, doing nothing.
 EXPORT_THREADS: Final = 32
+#: Names that are looked up, servers that are asked: each up to four seconds, few per caller.
+OUTSIDE_THREADS: Final = 16
 
 
 class Threads:
@@ -32,6 +37,7 @@ class Threads:
         self._keys = ThreadPoolExecutor(KEY_THREADS, thread_name_prefix="http-keys")
         self._reads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="http-reads")
         self._exports = ThreadPoolExecutor(EXPORT_THREADS, thread_name_prefix="http-exports")
+        self._outside = ThreadPoolExecutor(OUTSIDE_THREADS, thread_name_prefix="http-outside")
 
     def key(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Look a key up."""
@@ -46,13 +52,17 @@ class Threads:
         """Make something that may wait for the log."""
         return asyncio.get_running_loop().run_in_executor(self._exports, call, *args)
 
+    def outside(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Do what waits for the servers, or the names, of strangers."""
+        return asyncio.get_running_loop().run_in_executor(self._outside, call, *args)
+
     def after(self, first: Callable[[], None]) -> CountedThreads:
         """These threads, where every call begins with another one; what that raises is raised."""
         return CountedThreads(self, first)
 
     def close(self) -> None:
         """Let running calls end, start no more."""
-        for pool in (self._keys, self._reads, self._exports):
+        for pool in (self._keys, self._reads, self._exports, self._outside):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -70,6 +80,10 @@ class CountedThreads:
     def export(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """As `Threads.export`."""
         return self._threads.export(self._counted(call), *args)
+
+    def outside(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """As `Threads.outside`."""
+        return self._threads.outside(self._counted(call), *args)
 
     def _counted(self, call: Callable[..., T]) -> Callable[..., T]:
         @wraps(call)

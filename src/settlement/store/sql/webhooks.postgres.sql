@@ -3,19 +3,25 @@
 -- Events wait for their place in the log. Each hook gets a few at a time, so that a slow one does
 -- not take all senders.
 -- name: delivery_find_due
-SELECT delivery_id FROM (
-  SELECT d.delivery_id, d.due_us,
+WITH due AS (
+  SELECT d.delivery_id, d.due_us, h.owner_id,
     row_number() OVER (PARTITION BY d.hook_id ORDER BY d.due_us, d.delivery_id) AS turn
   FROM delivery AS d JOIN hook AS h ON h.hook_id = d.hook_id
   LEFT JOIN log_entry AS l ON l.event_id = d.event_id
   WHERE d.status = 'pending' AND d.due_us <= :now_us AND h.status = 'active'
     AND (d.data IS NOT NULL OR l.log_index IS NOT NULL)
     AND NOT (d.hook_id = ANY(:busy))
+    AND NOT (h.owner_id = ANY(:busy_owners))
     AND NOT EXISTS (
       SELECT 1 FROM delivery AS b
       WHERE b.hook_id = d.hook_id AND b.stream = d.stream AND b.version < d.version
-        AND b.status IN ('pending', 'leased'))) AS due
-WHERE turn <= :per_hook ORDER BY due_us, delivery_id LIMIT :limit;
+        AND b.status IN ('pending', 'leased'))),
+in_turn AS (
+  SELECT delivery_id, due_us,
+    row_number() OVER (PARTITION BY owner_id ORDER BY turn, due_us, delivery_id) AS owner_turn
+  FROM due WHERE turn <= :per_hook)
+SELECT delivery_id FROM in_turn WHERE owner_turn <= :per_owner
+ORDER BY owner_turn, due_us, delivery_id LIMIT :limit;
 
 -- Another sender may have been first: `status` decides again, row by row.
 -- name: delivery_lease

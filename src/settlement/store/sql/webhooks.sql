@@ -142,10 +142,11 @@ FROM hook AS h WHERE h.owner_id = :owner_id AND h.status <> 'deleted'
 ORDER BY h.hook_id LIMIT :hooks;
 
 -- name: delivery_load
-SELECT d.delivery_id, d.hook_id, d.event_id, d.stream, d.name, d.data, d.tries, d.lease_fence,
-  d.created_at, e.timestamp, e.event_type, e.actor_id, e.hash, e.payload, l.log_index
+SELECT d.delivery_id, d.hook_id, h.owner_id, d.event_id, d.stream, d.name, d.data, d.tries,
+  d.lease_fence, d.created_at, e.timestamp, e.event_type, e.actor_id, e.hash, e.payload, l.log_index
 FROM delivery AS d LEFT JOIN event AS e ON e.event_id = d.event_id
 LEFT JOIN log_entry AS l ON l.event_id = d.event_id
+LEFT JOIN hook AS h ON h.hook_id = d.hook_id
 WHERE d.delivery_id = :delivery_id;
 
 -- name: delivery_record

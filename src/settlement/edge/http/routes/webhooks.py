@@ -28,17 +28,24 @@ BASE = "/protocol/webhooks"
 ONE = f"{BASE}/{{hook_id:str}}"
 
 
+async def _asked(
+    request: EdgeRequest, call: Callable[..., dict[str, Any]], *args: Any
+) -> ASGIResponse:
+    """In threads apart: names are looked up, and strangers' servers asked or waited for."""
+    return reply(await request.threads.outside(call, request.principal, *args))
+
+
 async def _done(
     request: EdgeRequest, call: Callable[..., dict[str, Any]], *args: Any
 ) -> ASGIResponse:
-    """In the threads for what may wait: names are looked up and strangers' servers asked."""
+    """Where nothing waits for a stranger."""
     return reply(await request.threads.export(call, request.principal, *args))
 
 
 @endpoint("POST", BASE, access=keyed("webhooks"), answer=promises.Hook, body=schemas.WebhookBody)
 async def create_webhook(request: EdgeRequest, data: JSONBody[schemas.WebhookBody]) -> ASGIResponse:
     """Have events of own deals sent to a URL; a secret made by us is shown this once."""
-    return await _done(
+    return await _asked(
         request, request.services.webhooks.create, data.url, data.events, data.secret
     )
 
@@ -55,7 +62,7 @@ async def delete_webhook(
 ) -> ASGIResponse:
     """Send nothing more to a webhook, and forget its secret."""
     del data
-    return await _done(request, request.services.webhooks.delete, hook_in_path(hook_id))
+    return await _asked(request, request.services.webhooks.delete, hook_in_path(hook_id))
 
 
 @endpoint(
@@ -70,7 +77,7 @@ async def test_webhook(
 ) -> ASGIResponse:
     """Send one `webhook.test` now and say how it was answered."""
     del data
-    return await _done(request, request.services.webhooks.test, hook_in_path(hook_id))
+    return await _asked(request, request.services.webhooks.test, hook_in_path(hook_id))
 
 
 @endpoint("GET", f"{ONE}/deliveries", access=keyed("webhooks"), answer=promises.Deliveries)
