@@ -47,6 +47,8 @@ SENDERS: Final = 32
 PER_HOOK: Final = 4
 #: Of one owner's hooks together: an agent may have many, all of them silent.
 PER_OWNER: Final = 6
+#: A step gives at most half of either, and none to who has more than half, so none gets more.
+_HALF: Final = 2
 #: Longer than a try can take, with room for the records around it.
 LEASE_SECONDS: Final = 2 * wire.TRY_SECONDS
 _ERROR_CHARACTERS: Final = 300
@@ -114,10 +116,10 @@ class Deliveries:
             return 0
         share = Share(
             limit=free,
-            per_hook=PER_HOOK,
-            per_owner=PER_OWNER,
-            busy_hooks=[name for name, count in flown.items() if count >= PER_HOOK],
-            busy_owners=[name for name, count in flown.items() if count >= PER_OWNER],
+            per_hook=PER_HOOK // _HALF,
+            per_owner=PER_OWNER // _HALF,
+            busy_hooks=[name for name, count in flown.items() if count > PER_HOOK // _HALF],
+            busy_owners=[name for name, count in flown.items() if count > PER_OWNER // _HALF],
         )
         leased = self._db.transaction(lambda tx: self._lease(tx, share))
         if leased:
