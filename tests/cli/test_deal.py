@@ -113,4 +113,4 @@ def test_a_parked_message_goes_on_once_its_event_is_there_and_not_before(
     raw_sql(database_url, f"UPDATE outbox SET event_id = 'evt_none' WHERE seq = {other}")
     refused = ask(tmp_path, database_url, "outbox", "release", other, "--reason", "try")
     assert (refused.code, refused.json()["released"]) == (1, False)
-    assert ask(tmp_path, database_url, "outbox", "release", "999", "--reason", "x").code == 2
+    assert ask(tmp_path, database_url, "outbox", "release", "999", "--reason", "x").code == 5

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from settlement.core.clock import time_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -78,6 +80,11 @@ class Context:
     window_start: str  # now - 30 days, same form
     ids: IdSource
     rules: Rules
+
+    @property
+    def clock(self) -> str:
+        """The time by the clock, for what counts until a time: `now` may be ahead of it."""
+        return time_text(self.due_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ class _KeyOperation:
         if caller.agent_id is None or caller.key_id is None:
             return
         agent, key = state.agents[caller.agent_id], state.api_keys[caller.key_id]
-        if agent is None or agent.status != "active" or key is None or not counts(key, ctx.now):
+        if agent is None or agent.status != "active" or key is None or not counts(key, ctx.clock):
             raise KeyInvalid()
         if not scopes_of(key) & {KEYS, ADMIN}:  # lost, if it was rotated since
             raise ScopeMissing(scope=KEYS)
@@ -168,7 +168,7 @@ class CreateKey(_KeyOperation):
         self._check_grant(scopes)
         if state.agents[self.agent_id] is None:
             raise AgentNotFound(agent_id=self.agent_id)
-        if self.key.expires_at is not None and self.key.expires_at <= ctx.now:
+        if self.key.expires_at is not None and self.key.expires_at <= ctx.clock:
             raise InvalidField(field="expires_at", reason="must be in the future")
 
         # ---- point of no return: construction only
@@ -176,7 +176,7 @@ class CreateKey(_KeyOperation):
         key = replace(self.key, created_at=ctx.now)
         writes.api_keys.append(key)
         self._created(self._chain(state, ctx, writes), key)
-        return Decision(result=record_of(key, ctx.now), writes=writes)
+        return Decision(result=record_of(key, ctx.clock), writes=writes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,14 +207,14 @@ class RotateKey(_KeyOperation):
         if old.status == KeyStatus.GRACE:
             raise AlreadyRotated(key_id=old.key_id)
         self._check_caller(state, ctx)
-        status = status_of(old, ctx.now)
+        status = status_of(old, ctx.clock)
         if status is not KeyStatus.ACTIVE:
             raise KeyNotActive(key_id=old.key_id, status=status.value)
         self._check_grant(scopes_of(old))
 
         # ---- point of no return: construction only
         writes = WriteSet()
-        grace_until = time_text(ctx.now_us + self.grace_seconds * SECOND_US)
+        grace_until = time_text(ctx.due_us + self.grace_seconds * SECOND_US)
         self._change(writes, old, status=KeyStatus.GRACE.value, grace_until=grace_until)
         ended = self._end_grace_before(state, ctx, writes, old)
         new = replace(
@@ -238,16 +238,16 @@ class RotateKey(_KeyOperation):
         self._created(chain, new)
         # The member is the old key's: until when it still counts.
         return Decision(
-            result={**record_of(new, ctx.now), "grace_until": grace_until}, writes=writes
+            result={**record_of(new, ctx.clock), "grace_until": grace_until}, writes=writes
         )
 
     def _end_grace_before(
         self, state: State, ctx: Context, writes: WriteSet, old: ApiKey
     ) -> str | None:
         before = state.api_keys.get(old.rotated_from) if old.rotated_from is not None else None
-        if before is None or status_of(before, ctx.now) is not KeyStatus.GRACE:
+        if before is None or status_of(before, ctx.clock) is not KeyStatus.GRACE:
             return None
-        self._change(writes, before, grace_until=ctx.now)
+        self._change(writes, before, grace_until=ctx.clock)
         return before.key_id
 
     @staticmethod
@@ -274,7 +274,7 @@ class RevokeKey(_KeyOperation):
         self._check_caller(state, ctx)
         key = self._get(state, self.key_id)
         if key.status == KeyStatus.REVOKED:
-            return Decision(result=record_of(key, ctx.now), writes=WriteSet())
+            return Decision(result=record_of(key, ctx.clock), writes=WriteSet())
 
         # ---- point of no return: construction only
         writes = WriteSet()
@@ -294,4 +294,4 @@ class RevokeKey(_KeyOperation):
                 "reason_hash": sha256_hex(self.reason),
             },
         )
-        return Decision(result=record_of(revoked, ctx.now), writes=writes)
+        return Decision(result=record_of(revoked, ctx.clock), writes=writes)
