@@ -232,6 +232,23 @@ def test_a_damaged_file_is_found_and_leads_to_the_runbook(tmp_path: Path) -> Non
     assert "incident 7" in ran.err
 
 
+def test_before_a_start_the_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """Catches a unit that reads many gigabytes before each start, while nothing is served."""
+    settings = of(tmp_path)
+    with closing(open_database(settings.database)) as db:
+        db.migrate()
+    checks = [
+        {
+            one["name"]
+            for one in run(
+                tmp_path, "doctor", "--json", "--database", settings.database, *quick
+            ).json()["checks"]
+        }
+        for quick in ([], ["--quick"])
+    ]
+    assert checks[0] - checks[1] == {"file"}
+
+
 def test_a_live_server_with_the_simulated_rail_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

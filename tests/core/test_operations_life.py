@@ -246,7 +246,7 @@ class TestProofPack:
         old = world.deals["deal_1"]
         world.pack(deal_id="deal_1", quote_id="quote_" + "8" * 32, price_minor=5000)
         assert world.deals["deal_1"].quote_digest != old.quote_digest
-        assert world.proofs["deal_1"] == 2
+        assert world.proofs["deal_1"].n == 2
         assert world.go(quote_id="quote_" + "8" * 32)["amount_minor"] == 5000
 
     def test_a_deal_takes_so_many_packs_and_no_more(self) -> None:
@@ -267,7 +267,11 @@ class TestProofPack:
         large = json.dumps({"photo": "é" * (PACKS_BYTES_MAX // 2)}, ensure_ascii=False)
         again: dict[str, Any] = {"deal_id": "deal_1", "proof_data_text": large}
         refuses(world, "packs_spent", lambda: world.pack(**again))
-        assert world.proofs["deal_1"] == 1
+        assert world.proofs["deal_1"].n == 1
+        half = json.dumps({"photo": "a" * (PACKS_BYTES_MAX // 2)})
+        again["proof_data_text"] = half
+        world.pack(**again)
+        refuses(world, "packs_spent", lambda: world.pack(**again))
 
     def test_parents_are_kept_and_bound_to_the_chain(self) -> None:
         world = new_world()

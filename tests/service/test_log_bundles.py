@@ -464,7 +464,7 @@ def test_the_proofs_of_a_deal_are_weighed_in_bytes_up_to_the_limit(db: Database)
     def totals() -> ProofTotals:
         state = State()
         db.read(lambda tx: load_needs(tx, Needs(proofs=(DEAL,)), state))
-        return ProofTotals(n=state.proofs[DEAL], size_bytes=state.proof_bytes[DEAL])
+        return state.proofs[DEAL]
 
     before = totals()
     assert before.n == 1, "the deal is made with one"

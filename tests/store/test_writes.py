@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from settlement.core.proof_rows import ProofTotals
 from settlement.core.rows import EffectState, Party
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import ClaimFinish, EffectChange, WriteSet
@@ -266,7 +267,7 @@ def test_what_does_not_exist_is_loaded_as_nothing(db: Database) -> None:
     assert (state.chains["x"].version, state.chains["x"].head_hash) == (0, "")
     assert state.payouts == {("x", "y"): None}
     assert state.settlements == {"x": None}
-    assert state.proofs == state.proof_bytes == {"x": 0}
+    assert state.proofs == {"x": ProofTotals()}
 
 
 def test_a_chain_without_a_deal_is_found_by_its_events(db: Database) -> None:

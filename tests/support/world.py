@@ -24,6 +24,7 @@ from settlement.core.operations import Go, ProofPack, RecordPayment, RecordRecei
 from settlement.core.operations._common import empty_deal
 from settlement.core.operations.outcome import RailOutcome
 from settlement.core.principal import ANONYMOUS, SYSTEM, Principal, PrincipalKind
+from settlement.core.proof_rows import ProofTotals
 from settlement.core.rows import Agent, Destination, EffectState
 from settlement.core.state import (
     ChainHead,
@@ -92,7 +93,7 @@ class World:
     receipts: list[Any]
     volumes: list[Any]
     parties: set[tuple[str, str, str]]
-    proofs: dict[str, int]
+    proofs: dict[str, ProofTotals]
     scores: dict[tuple[str, str], int]
     refunds: dict[str, Any]
     disputes: dict[str, Any]
@@ -174,7 +175,7 @@ class World:
         state.settlements.update({key: self.settlements.get(key) for key in needs.settlements})
         for deal_id in needs.parties:
             state.parties[deal_id] = frozenset((a, r) for d, a, r in self.parties if d == deal_id)
-        state.proofs.update({key: self.proofs.get(key, 0) for key in needs.proofs})
+        state.proofs.update({key: self._totals(key) for key in needs.proofs})
         state.acceptances.update({key: self.acceptances.get(key) for key in needs.acceptances})
         state.scores.update({key: self.scores.get(key, 5000) for key in needs.scores})
         state.on_time.update(dict.fromkeys(needs.on_time, SLA_UNKNOWN))
@@ -214,6 +215,9 @@ class World:
             state.accounts.update(
                 {(r, deal.asset): self.accounts.get((r, deal.asset)) for r in refs}
             )
+
+    def _totals(self, deal_id: str) -> ProofTotals:
+        return self.proofs.get(deal_id, ProofTotals())
 
     def _head(self, deal_id: str) -> ChainHead:
         chain = self.books.chains[deal_id]
@@ -288,8 +292,9 @@ class World:
         self.volumes.extend(writes.volumes)
         self.parties.update((p.deal_id, p.agent_id, p.role) for p in writes.parties)
         for proof in writes.proofs:
-            assert proof.n == self.proofs.get(proof.deal_id, 0)
-            self.proofs[proof.deal_id] = proof.n + 1
+            so_far = self._totals(proof.deal_id)
+            assert proof.n == so_far.n
+            self.proofs[proof.deal_id] = so_far.plus(proof)
         for refund in (*writes.refunds_new, *writes.refunds_changed):
             self.refunds[refund.refund_id] = refund
         for dispute in (*writes.disputes_new, *writes.disputes_changed):

@@ -13,7 +13,8 @@ import secrets
 import shutil
 import socket
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import rich_click as click
 from rich.markup import escape
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from settlement.core.checkpoint import TreeHead
     from settlement.store.database import Database
 
+_Probe: TypeAlias = "Callable[[Settings], Iterator[Finding]]"
+
 _MARKS: Final = {
     OK: "[green]ok[/]",
     WARNING: "[yellow]warning[/]",
@@ -63,12 +66,16 @@ _CLOCK_APART_US: Final = 2_000_000
 
 
 @click.command()
+@click.option(
+    "--quick", is_flag=True, help="Before each start: all but reading an SQLite file to its end."
+)
 @database_option
 @json_option
-def doctor(*, database: str | None, as_json: bool) -> int:
+def doctor(*, quick: bool, database: str | None, as_json: bool) -> int:
     """Try everything a start needs and say what to fix."""
     settings = settings_from_environment(database=database)
-    findings = [found for probe in _PROBES for found in probe(settings)]
+    probes: tuple[_Probe, ...] = (partial(_database, whole=not quick), *_PROBES)
+    findings = [found for probe in probes for found in probe(settings)]
     good = not any(found.status == PROBLEM for found in findings)
     if as_json:
         emit({"ok": good, "checks": [asdict(found) for found in findings]})
@@ -84,7 +91,7 @@ def doctor(*, database: str | None, as_json: bool) -> int:
 # --- database ------------------------------------------------------------------------------------
 
 
-def _database(settings: Settings) -> Iterator[Finding]:
+def _database(settings: Settings, *, whole: bool = True) -> Iterator[Finding]:
     path = settings.sqlite_path
     if path is not None and not path.exists():
         yield Finding(
@@ -100,7 +107,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield _no_database(error)
         return
     try:
-        yield from _opened(db)
+        yield from _opened(db, whole=whole)
     except (SettlementError, StoreError) as error:
         yield _no_database(error)
     finally:
@@ -115,7 +122,7 @@ def _no_database(error: Exception) -> Finding:
     return Finding(name="database", status=PROBLEM, detail=detail, advice=advice)
 
 
-def _opened(db: Database) -> Iterator[Finding]:
+def _opened(db: Database, *, whole: bool) -> Iterator[Finding]:
     how = operator.durability(db)
     yield Finding(name="database", status=OK, detail=f"{db.kind} {how.version} opens")
     full = how.is_full(db.kind)
@@ -140,10 +147,11 @@ def _opened(db: Database) -> Iterator[Finding]:
         )
         return
     yield Finding(name="schema", status=OK, detail="up to date")
-    if (damage := operator.damage(db)) is not None:
+    # A file of many gigabytes takes minutes, in which no service starts.
+    if whole and (damage := operator.damage(db)) is not None:
         yield Finding(name="file", status=PROBLEM, detail=damage, advice=DAMAGE_ADVICE)
         return
-    if db.kind == "sqlite":
+    if whole and db.kind == "sqlite":
         yield Finding(name="file", status=OK, detail="every page and row was read")
     stamp_us = operator.probe(db)
     yield Finding(name="commit", status=OK, detail="a transaction was committed")
@@ -353,8 +361,7 @@ def _port(settings: Settings) -> Iterator[Finding]:
     yield Finding(name="port", status=OK, detail=f"{where} is free")
 
 
-_PROBES: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
-    _database,
+_PROBES: Final[tuple[_Probe, ...]] = (
     _directories,
     _space,
     _signing_key,

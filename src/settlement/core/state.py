@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from settlement.core.accounts import apply_transfers
-from settlement.core.proof_rows import ProofTotals
 from settlement.core.state_money import apply_money
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from settlement.core.api_keys import ApiKey
     from settlement.core.intent_rows import Bid, IntentView
     from settlement.core.mandate_rows import Mandate
+    from settlement.core.proof_rows import ProofTotals
     from settlement.core.refund_rows import Dispute, PaymentIn, Refund
     from settlement.core.rows import (
         Account,
@@ -169,8 +169,7 @@ class State:
     )
     settlements: Loaded[str, SettlementView | None] = field(default_factory=Loaded)
     parties: Loaded[str, frozenset[tuple[str, str]]] = field(default_factory=Loaded)
-    proofs: Loaded[str, int] = field(default_factory=Loaded)  # proofs so far
-    proof_bytes: Loaded[str, int] = field(default_factory=Loaded)  # of those, 0 where not loaded
+    proofs: Loaded[str, ProofTotals] = field(default_factory=Loaded)  # so far
     events: Loaded[str, Event | None] = field(default_factory=Loaded)
     scores: Loaded[tuple[str, str], int] = field(default_factory=Loaded)
     refunds: Loaded[str, tuple[Refund, ...]] = field(default_factory=Loaded)  # by deal
@@ -212,10 +211,7 @@ class State:
                 settlement=settlement, payees=payees
             )
         for proof in writes.proofs:
-            so_far = ProofTotals(n=proof.n, size_bytes=self.proof_bytes.get(proof.deal_id, 0))
-            after = so_far.plus(proof)
-            self.proofs[proof.deal_id] = after.n
-            self.proof_bytes[proof.deal_id] = after.size_bytes
+            self.proofs[proof.deal_id] = self.proofs[proof.deal_id].plus(proof)
         self._apply_exchange(writes)
 
     def _apply_rows(self, writes: WriteSet) -> None:

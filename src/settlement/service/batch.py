@@ -140,8 +140,7 @@ class _Batch:
         self.moments = Moments(self.tx, self.rules, self.entropy)
 
     def _context(self, ticket: Ticket) -> Context:
-        needs = self.needs.get(id(ticket))
-        return self.moments.of(self.state, ticket.op.footprint(), needs)
+        return self.moments.of(self.state, ticket.footprint, self.needs.get(id(ticket)))
 
     # --- load ------------------------------------------------------------------------------------
 

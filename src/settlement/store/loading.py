@@ -286,6 +286,4 @@ def _deal_parts(tx: Tx, needs: Needs, state: State) -> None:
             row["deal_id"]: ProofTotals(n=row["n"], size_bytes=row["size_bytes"]) for row in rows
         }
         for deal_id in needs.proofs:
-            found = totals.get(deal_id, ProofTotals())
-            state.proofs[deal_id] = found.n
-            state.proof_bytes[deal_id] = found.size_bytes
+            state.proofs[deal_id] = totals.get(deal_id, ProofTotals())

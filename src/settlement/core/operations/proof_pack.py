@@ -34,7 +34,7 @@ from settlement.core.operations._common import (
     shown_seller,
 )
 from settlement.core.policy import read_policy
-from settlement.core.proof_rows import PACKS_BYTES_MAX, PACKS_MAX, ProofTotals, texts_bytes
+from settlement.core.proof_rows import PACKS_BYTES_MAX, PACKS_MAX, texts_bytes
 from settlement.core.rows import DealState, Proof
 from settlement.core.state import Footprint, Needs, State
 from settlement.core.writeset import WriteSet
@@ -152,7 +152,7 @@ class ProofPack:
         )
         written = replace(quoted, version=chain.version, head_hash=chain.head_hash)
         (writes.deals_changed if deal is not None else writes.deals_new).append(written)
-        writes.proofs.append(self._proof(state.proofs[written.deal_id], written, ctx))
+        writes.proofs.append(self._proof(state.proofs[written.deal_id].n, written, ctx))
         add_party(writes, written.deal_id, written.seller_id, SELLER)
         return Decision(result=self._result(written), writes=writes)
 
@@ -197,9 +197,7 @@ class ProofPack:
 
     def _check_room(self, deal: Deal, state: State) -> None:
         """A deal's packs have an end, for whoever exports the deal has all of them in memory."""
-        so_far = ProofTotals(
-            n=state.proofs[deal.deal_id], size_bytes=state.proof_bytes.get(deal.deal_id, 0)
-        )
+        so_far = state.proofs[deal.deal_id]
         texts = (self.proof_data_text, json.dumps(list(self.parent_proof_ids)), self.attachment_url)
         size_bytes = so_far.size_bytes + texts_bytes(*texts)
         if so_far.n >= PACKS_MAX or size_bytes > PACKS_BYTES_MAX:
