@@ -10,8 +10,10 @@ INSTALL := $(PIP) install -q -q --require-hashes --prefer-binary -r
 # The editable install needs no build isolation: the build back end is in the lock files.
 SELF   := $(PIP) install -q -q --no-deps --no-build-isolation -e .
 ARGS   ?=
-# One file's tests stay in one process, so a server started for a file is started once.
-PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile
+# One file's tests stay in one process, so a server started for a file is started once. In the order
+# of the tree: by their number, files of few tests that are long would come last, one after another.
+# Three on two cores, since half of the time they wait for processes they started.
+PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run install demo test test-long check format bench vectors errors-doc lock clean
